@@ -25,44 +25,30 @@ from tqdm import tqdm
 from ...stream.errors import ConfigError
 from .collect import add_model_argument, add_source_argument, opened_collection
 from .collection import COLUMNS, LAYERS, Collection, frames_file, labels_file
+from .options import add_number, add_out, check_files, shown
 from .tables import to_numpy
-from .views import View, check_suffix
+from .views import View
 
 ROWS_AT_ONCE = 4000
 BOTH = "both"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream latents export`."""
+    """Add the options of `turnstream latents export`."""
     add_source_argument(parser)
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="file to write, .csv or .npz"
-    )
-    parser.add_argument(
-        "--layer",
-        choices=(*LAYERS, BOTH),
-        default="latent",
-        help="layer whose states to write (default %(default)s)",
-    )
-    parser.add_argument(
-        "--every",
-        type=int,
-        default=1,
-        metavar="N",
-        help="keep the last of every N frames (default: all)",
-    )
+    add_out(parser, what="file to write, .csv or .npz", metavar="FILE")
+    what = "layer whose states to write (default latent)"
+    parser.add_argument("--layer", choices=(*LAYERS, BOTH), default="latent", help=what)
+    add_number(parser, "--every", 1, "keep the last of every N frames")
     add_model_argument(parser)
 
 
 def main(args: argparse.Namespace) -> int:
-    """Export, and say how much."""
-    check_suffix(args.out, ".csv", ".npz")
+    """Export, and print how much."""
+    check_files(args, ".csv", ".npz")
+    layers = LAYERS if args.layer == BOTH else (args.layer,)
     with opened_collection(args.source, args.model) as collection:
-        view = export(
-            collection, args.out, LAYERS if args.layer == BOTH else (args.layer,), args.every
-        )
-    print(f"{view.caption}\n{view.path}")
-    return 0
+        return shown(export(collection, args.out, layers, args.every))
 
 
 def export(

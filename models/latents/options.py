@@ -8,6 +8,7 @@ from pathlib import Path
 from .collection import LAYERS
 from .views import View, check_suffix
 
+RESUMED = "picture to write; an interrupted run of the same FILE.png is resumed"
 FILES = ("csv", "json", "npz")  # written beside a picture
 
 

@@ -12,7 +12,6 @@ Source: Karpathy, Johnson & Fei-Fei 2016, section 4.2. PyTorch's GRU keeps the s
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from ...evaluation.plots import check_matplotlib
 from ...turn_model import TurnModel
 from ..collect import (
     add_model_argument,
+    add_source_argument,
     load_network,
     load_sound,
     name_of,
@@ -38,8 +38,10 @@ from ..collect import (
     read_source,
 )
 from ..collection import Collection
+from ..options import add_out, check_files, shown
 from ..quality import quality_of
-from ..views import LIGHT, View, check_suffix, dialogue_of, picture
+from ..tables import write_rows
+from ..views import LIGHT, View, dialogue_of, picture
 from .gates import GATES, RNNS, kinds, listen_inside
 
 LEFT, RIGHT, STATE = 0.1, 0.9, 0.9
@@ -94,39 +96,22 @@ class Saturation:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream latents gates`."""
-    parser.add_argument(
-        "source",
-        type=Path,
-        metavar="SOURCE",
-        help="manifest of dialogues (JSON Lines), one audio file, or a collection, whose audio is heard again",
-    )
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE.png", help="picture to write"
-    )
-    parser.add_argument(
-        "--csv",
-        type=Path,
-        metavar="FILE.csv",
-        help="also write a table with a row for each unit of each gate",
-    )
+    """Add the options of `turnstream latents gates`."""
+    add_source_argument(parser)
+    add_out(parser, csv="a table with a row for each unit of each gate")
     add_model_argument(parser)
 
 
 def main(args: argparse.Namespace) -> int:
-    """Count, draw, and say what is seen."""
+    """Count, draw, and print what is seen."""
     check_matplotlib()
-    check_suffix(args.out, ".png")
-    if args.csv is not None:
-        check_suffix(args.csv, ".csv")
+    check_files(args, ".png")
     model, name, dialogues = heard_by(args.source, args.model)
     found = gate_saturation(model, dialogues, args.out.with_suffix(".part.npz"))
     if args.csv is not None:
         write_saturation(found, args.csv)
     quality = quality_of(Collection(args.source)).in_words() if args.source.is_dir() else ""
-    view = draw_saturation(found, args.out, name, quality)
-    print(f"{view.caption}\n{view.path}" + (f"\n{args.csv}" if args.csv is not None else ""))
-    return 0
+    return shown(draw_saturation(found, args.out, name, quality))
 
 
 def heard_by(source: Path, folder: Path | None) -> tuple[TurnModel, str, list[Dialogue]]:
@@ -205,25 +190,17 @@ def gate_saturation(
 
 
 def write_saturation(found: Saturation, path: Path) -> None:
-    """A CSV file with a row for each unit of each gate: layer, depth, gate, unit, share left- and right-saturated."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(
-            ("layer", "depth", "gate", "unit", "left_saturated", "right_saturated", "neither")
-        )
-        for shares in found.gates:
-            for unit, (left, right) in enumerate(zip(shares.left, shares.right, strict=True)):
-                writer.writerow(
-                    (
-                        shares.layer,
-                        shares.depth,
-                        shares.gate,
-                        unit,
-                        f"{left:.6f}",
-                        f"{right:.6f}",
-                        f"{1 - left - right:.6f}",
-                    )
-                )
+    """Write a row for each unit of each gate: the share of time left- and right-saturated."""
+    header = ("layer", "depth", "gate", "unit", "left_saturated", "right_saturated", "neither")
+    write_rows(
+        path,
+        header,
+        (
+            (shares.layer, shares.depth, shares.gate, unit, left, right, 1 - left - right)
+            for shares in found.gates
+            for unit, (left, right) in enumerate(zip(shares.left, shares.right, strict=True))
+        ),
+    )
 
 
 def draw_saturation(

@@ -10,7 +10,6 @@ How the search goes is said in unit_search.py, what it searches for in targets.p
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,8 @@ import numpy as np
 from ....stream.errors import ConfigError, DialogueError
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import LAYERS, Collection
+from ..options import add_number, add_out, add_seed, check_files, shown
+from ..tables import write_rows
 from ..views import LIGHT, View, check_suffix, picture, red_to_blue, write_page
 from .targets import TARGETS, Floats
 from .unit_search import FEW, LEAST, SHIFTS, Found, UnitSearch, both_halves, find_units
@@ -43,44 +44,25 @@ HEADER = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream latents units`."""
+    """Add the options of `turnstream latents units`."""
     add_source_argument(parser)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="table (.csv), picture (.png) or page (.html) to write",
-    )
-    parser.add_argument(
-        "--layer", choices=LAYERS, help="show the units of one layer only (default: all)"
-    )
-    parser.add_argument(
-        "--shifts",
-        type=int,
-        default=SHIFTS,
-        metavar="N",
-        help=f"searches with targets shifted in time, to know what chance finds (default {SHIFTS})",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of all random draws (default 0)"
-    )
+    what = "table (.csv), picture (.png) or page (.html) to write"
+    add_out(parser, what=what, metavar="FILE")
+    what = "show the units of one layer only (default: all)"
+    parser.add_argument("--layer", choices=LAYERS, help=what)
+    what = "searches with targets shifted in time, to know what chance finds"
+    add_number(parser, "--shifts", SHIFTS, what)
+    add_seed(parser)
     add_model_argument(parser)
 
 
 def main(args: argparse.Namespace) -> int:
-    """Search, write, and say what was found."""
-    check_suffix(args.out, *SUFFIXES)
+    """Search, write, and print what was found."""
+    check_files(args, *SUFFIXES)
+    layers = None if args.layer is None else (args.layer,)
     with opened_collection(args.source, args.model) as collection:
-        view = units_view(
-            collection,
-            args.out,
-            layers=None if args.layer is None else (args.layer,),
-            shifts=args.shifts,
-            seed=args.seed,
-        )
-    print(f"{view.caption}\n{view.path}")
-    return 0
+        given = {"layers": layers, "shifts": args.shifts, "seed": args.seed}
+        return shown(units_view(collection, args.out, **given))
 
 
 def units_view(
@@ -148,7 +130,7 @@ def search_in_words(search: UnitSearch) -> str:
             words.append(f"{found.target.name}: {best_in_words(found)}.")
         else:
             lost.append(
-                f"{found.target.name} {shown(found, found.held_out)} ({shown(found, found.level)})"
+                f"{found.target.name} {score_in_words(found, found.held_out)} ({score_in_words(found, found.level)})"
             )
     if lost:
         words.append(f"No unit does better than chance may: {'; '.join(lost)}.")
@@ -181,61 +163,56 @@ def best_in_words(found: Found) -> str:
         else ""
     )
     above = f"{found.above} unit" + ("s are" if found.above != 1 else " is")
-    return f"{units} {verb} it {words}, {shown_signed(found)} ({shown(found, found.level)}; {above} above that in both halves{rough})"
+    return f"{units} {verb} it {words}, {signed_in_words(found)} ({score_in_words(found, found.level)}; {above} above that in both halves{rough})"
 
 
-def shown(found: Found, strength: float) -> str:
+def score_in_words(found: Found, strength: float) -> str:
     """A strength as the score that it stands for: the AUC above 0.5, or the rank correlation."""
     return f"{strength:.2f}" if found.target.graded else f"AUC {0.5 + strength / 2:.2f}"
 
 
-def shown_signed(found: Found) -> str:
+def signed_in_words(found: Found) -> str:
     """The held-out score, with the direction of the unit where both halves choose the same one."""
     first, second = found.chosen
     sign = float(np.sign(found.strengths[0, first])) if first == second else 1.0
-    named = shown(found, sign * found.held_out)
+    named = score_in_words(found, sign * found.held_out)
     return f"rank correlation {named}" if found.target.graded else named
 
 
 def write_units(search: UnitSearch, path: Path) -> None:
-    """A CSV file: for each target, layer and half its TOP units, with the scores in both halves and the level of chance."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(HEADER)
-        for found in search.found:
-            for half in (0, 1) if found.known else ():
-                for place, unit in enumerate(
-                    np.argsort(-np.abs(found.strengths[half]), kind="stable")[:TOP]
-                ):
-                    direction = np.sign(found.strengths[half, unit])
-                    level = found.level if found.target.graded else 0.5 + found.level / 2
-                    chance = (
-                        np.nanmean(found.control_held_out)
-                        if np.isfinite(found.control_held_out).any()
-                        else np.nan
-                    )
-                    row = (
+    """Write, for each target, layer and half, its TOP units, with scores and the level of chance."""
+    rows: list[tuple[Any, ...]] = []
+    for found in search.found:
+        graded = found.target.graded
+        held_out = found.control_held_out
+        chance = np.nanmean(held_out) if np.isfinite(held_out).any() else np.nan
+        chance = chance if graded else 0.5 + chance / 2
+        level = found.level if graded else 0.5 + found.level / 2
+        for half in (0, 1) if found.known else ():
+            order = np.argsort(-np.abs(found.strengths[half]), kind="stable")[:TOP]
+            for place, unit in enumerate(order):
+                direction = np.sign(found.strengths[half, unit])
+                rows.append(
+                    (
                         found.target.name,
                         found.target.words,
-                        "rank correlation" if found.target.graded else "AUC",
+                        "rank correlation" if graded else "AUC",
                         found.layer,
                         half + 1,
                         place + 1,
                         unit,
-                    )
-                    scores = (
-                        f"{value:.4f}"
-                        for value in (found.scores[half, unit], found.scores[1 - half, unit], level)
-                    )
-                    exceeds = int(found.strengths[1 - half, unit] * direction > found.level)
-                    chance_score = chance if found.target.graded else 0.5 + chance / 2
-                    counts = (
+                        found.scores[half, unit],
+                        found.scores[1 - half, unit],
+                        level,
+                        found.strengths[1 - half, unit] * direction > found.level,
+                        chance,
                         found.above,
-                        f"{found.control_above.mean():.2f}",
-                        f"{found.moves[unit]:.4f}",
+                        found.control_above.mean(),
+                        found.moves[unit],
                         *found.stretches.sum(axis=0),
                     )
-                    writer.writerow((*row, *scores, exceeds, f"{chance_score:.4f}", *counts))
+                )
+    write_rows(path, HEADER, rows)
 
 
 def page_contents(search: UnitSearch) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..tables import write_json as write_json_file
+from ..tables import write_rows
 from ..views import LIGHT, View, picture
 from .contrasts import Contrast, stretch
 from .label_contrasts import contrast_named
@@ -148,80 +148,58 @@ def at(values: Floats, times_s: Floats, time_s: float) -> float:
 
 
 def write_csv(results: ProbeResults, path: Path) -> None:
-    """A row per question, line and time; empty where there is no figure."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(
-            [
-                "question",
-                "line",
-                "time_s",
-                "first",
-                "second",
-                "dialogues",
-                "auc",
-                "low",
-                "high",
-                "permuted_auc",
-                "chance",
-            ]
-        )
-        for one in results.probed:
-            for curve in one.curves:
-                for k, time in enumerate(results.times_s):
-                    figures = (
-                        curve.auc[k],
-                        curve.low[k],
-                        curve.high[k],
-                        curve.permuted[k],
-                        curve.chance,
-                    )
-                    row = [
-                        one.question,
-                        curve.line,
-                        f"{time:g}",
-                        *one.counts[k],
-                        one.dialogues,
-                        *("" if np.isnan(value) else f"{value:.4f}" for value in figures),
-                    ]
-                    writer.writerow(row)
+    """Write a row per question, line and time; empty where there is no figure."""
+    figures = ("auc", "low", "high", "permuted_auc", "chance")
+    write_rows(
+        path,
+        ("question", "line", "time_s", "first", "second", "dialogues", *figures),
+        (
+            (
+                one.question,
+                curve.line,
+                time_s,
+                *one.counts[k],
+                one.dialogues,
+                *(values[k] for values in (curve.auc, curve.low, curve.high, curve.permuted)),
+                curve.chance,
+            )
+            for one in results.probed
+            for curve in one.curves
+            for k, time_s in enumerate(results.times_s)
+        ),
+    )
 
 
 def write_json(results: ProbeResults, path: Path) -> None:
-    """The same with what it was measured on; NaN becomes null."""
+    """Write the same with what it was measured on; NaN becomes null."""
 
-    def plain(values: Floats) -> list[float | None]:
-        return [None if np.isnan(value) else round(float(value), 4) for value in values]
+    def lines(one: Probed) -> dict[str, Any]:
+        return {
+            curve.line: {
+                **{
+                    name: np.round(getattr(curve, name), 4)
+                    for name in ("auc", "low", "high", "permuted", "chance")
+                },
+                "more_than_chance_s": curve.readable(results.times_s),
+            }
+            for curve in one.curves
+        }
 
     questions = [
         {
             "question": one.question,
-            "classes": list(one.contrast.classes),
-            "moments": list(one.moments),
+            "classes": one.contrast.classes,
+            "moments": one.moments,
             "dialogues": one.dialogues,
-            "counts": one.counts.tolist(),
-            "lines": {
-                curve.line: {
-                    name: plain(getattr(curve, name)) for name in ("auc", "low", "high", "permuted")
-                }
-                | {
-                    "chance": round(curve.chance, 4),
-                    "more_than_chance_s": None
-                    if (found := curve.readable(results.times_s)) is None
-                    else list(found),
-                }
-                for curve in one.curves
-            },
+            "counts": one.counts,
+            "lines": lines(one),
         }
         for one in results.probed
     ]
     about = {
-        "model": results.model,
-        "weights_sha256": results.weights_sha256,
-        "dialogues": results.dialogues,
-        "times_s": results.times_s.tolist(),
+        name: getattr(results, name) for name in ("model", "weights_sha256", "dialogues", "times_s")
     }
-    path.write_text(json.dumps(about | {"questions": questions}, indent=1) + "\n", encoding="utf-8")
+    write_json_file(path, about | {"questions": questions})
 
 
 def caption_of(results: ProbeResults) -> str:

@@ -28,9 +28,9 @@ from ...evaluation.shift_hold import count_earlier
 from ...turn_model import TurnModel
 from ..collect import add_model_argument, add_source_argument, opened_collection, own_network
 from ..collection import Collection
+from ..options import add_number, add_out, add_seed, check_files, shown
 from ..parts import Parts, parts_beside
 from ..quality import quality_of
-from ..views import check_suffix
 from .contrasts import (
     CONTRASTS,
     EVENT_CONTRASTS,
@@ -83,49 +83,20 @@ class _Work:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream latents probes`."""
+    """Add the options of `turnstream latents probes`."""
     add_source_argument(parser)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("probes.png"),
-        metavar="FILE.png",
-        help="picture to write (default probes.png)",
-    )
-    parser.add_argument(
-        "--csv", type=Path, metavar="FILE.csv", help="also write the figures as a table"
-    )
-    parser.add_argument(
-        "--json",
-        type=Path,
-        metavar="FILE.json",
-        help="also write the figures, with what they were measured on",
-    )
-    parser.add_argument(
-        "--label",
-        action="append",
-        default=[],
-        metavar="CONTRAST",
-        help=f"also ask for a label of your own: {HOW}; can be repeated",
-    )
+    files = {"csv": "the figures as a table", "json": "them with what they were measured on"}
+    add_out(parser, "probes.png", **files)
+    what = f"also ask for a label of your own: {HOW}; can be repeated"
+    parser.add_argument("--label", action="append", default=[], metavar="CONTRAST", help=what)
+    add_number(parser, "--most", MOST, "use at most N silences, frames, and backchannel windows")
+    add_seed(parser)
     add_model_argument(parser)
-    parser.add_argument(
-        "--most",
-        type=int,
-        default=MOST,
-        metavar="N",
-        help=f"use at most N silences, frames, and windows around backchannels (default {MOST})",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of all random draws (default 0)"
-    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Probe, draw and write."""
-    for path, suffix in ((args.out, ".png"), (args.csv, ".csv"), (args.json, ".json")):
-        if path is not None:
-            check_suffix(path, suffix)
+    check_files(args, ".png")
     if args.most < 1:
         raise ConfigError(f"expected at least one silence to read, got --most {args.most}")
     with opened_collection(args.source, args.model) as collection:
@@ -142,8 +113,8 @@ def main(args: argparse.Namespace) -> int:
         write_csv(results, args.csv)
     if args.json is not None:
         write_json(results, args.json)
-    print(f"{table(results)}\n\n{view.caption}\n{view.path}")
-    return 0
+    print(f"{table(results)}\n")
+    return shown(view)
 
 
 def network_of(collection: Collection, folder: Path | None) -> TurnModel | None:

@@ -13,6 +13,7 @@ Source: connectivity after "Visualizing memorization in RNNs" (Madsen, Distill 2
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,6 +50,12 @@ BATCH_FRAMES = 8_000  # mel frames of each speaker in a backward pass
 STRAIGHT = 0.95  # R squared from which a tail counts as one exponential on a plateau
 
 Floats = NDArray[np.float64]
+
+
+def add_of(parser: argparse.ArgumentParser) -> None:
+    """Add --of."""
+    what = "what the gradient is of: the logit of p_shift, or p_shift itself (default logit)"
+    parser.add_argument("--of", choices=SCORES, default="logit", help=what)
 
 
 def score_gradients(

@@ -24,9 +24,19 @@ from ..collect import (
     opened_collection,
 )
 from ..collection import Collection
+from ..options import add_number, add_out, check_files, shown
 from ..parts import Parts, parts_beside
-from ..views import COLOURS, LIGHT, View, check_suffix, legend_below, picture
-from .connectivity import CHANNELS, KINDS, REACH_S, SCORES, STRAIGHT, Connectivity, Score, connect
+from ..views import COLOURS, LIGHT, View, legend_below, picture
+from .connectivity import (
+    CHANNELS,
+    KINDS,
+    REACH_S,
+    STRAIGHT,
+    Connectivity,
+    Score,
+    add_of,
+    connect,
+)
 
 NAMED_HZ = (100, 250, 500, 1000, 2000, 4000)
 SHORTEST_FRAME = 0.5  # where the newest frame begins on a logarithmic axis of lags
@@ -35,55 +45,23 @@ LEAST_PLATEAU = 0.001  # of the newest second's magnitude, to be called one
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream latents connectivity`."""
+    """Add the options of `turnstream latents connectivity`."""
     add_source_argument(parser)
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE.png", help="picture to write"
-    )
-    parser.add_argument(
-        "--npz",
-        type=Path,
-        metavar="FILE.npz",
-        help="also write the numbers; with it, an interrupted run can be resumed",
-    )
-    parser.add_argument(
-        "--reach",
-        type=float,
-        default=REACH_S,
-        metavar="SECONDS",
-        help=(
-            "how far back to look (default %(default)g); half-lives hardly depend on it, a plateau "
-            "shows only if it is long"
-        ),
-    )
-    parser.add_argument(
-        "--of",
-        choices=SCORES,
-        default="logit",
-        help=(
-            "what the gradient is of: the logit of p_shift, or p_shift itself (default %(default)s)"
-        ),
-    )
+    add_out(parser, npz="the numbers; with it, an interrupted run can be resumed")
+    what = "how far back to look; half-lives hardly depend on it, a plateau needs a long one"
+    add_number(parser, "--reach", REACH_S, what, "SECONDS")
+    add_of(parser)
     add_model_argument(parser)
 
 
 def main(args: argparse.Namespace) -> int:
-    """Draw it, and say what is seen."""
-    check_suffix(args.out, ".png")
-    if args.npz is not None:
-        check_suffix(args.npz, ".npz")
+    """Draw it, and print what is seen."""
+    check_files(args, ".png")
     with opened_collection(args.source, args.model) as collection:
-        view = view_connectivity(
-            collection,
-            network_to_run(collection, args.model),
-            args.out,
-            reach_s=args.reach,
-            of=args.of,
-            npz=args.npz,
-            name=name_of(args.model),
-        )
-    print(f"{view.caption}\n{view.path}")
-    return 0
+        model = network_to_run(collection, args.model)
+        given = {"reach_s": args.reach, "of": args.of, "npz": args.npz}
+        name = name_of(args.model)
+        return shown(view_connectivity(collection, model, args.out, name=name, **given))
 
 
 def view_connectivity(

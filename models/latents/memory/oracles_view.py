@@ -6,7 +6,6 @@ turnstream latents oracles MANIFEST --out oracles.png [--model RUN] [--json FILE
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -26,9 +25,11 @@ from ..collect import (
     opened_collection,
 )
 from ..collection import Collection
+from ..options import RESUMED, add_out, check_files, shown
 from ..parts import Parts, parts_beside
 from ..quality import measure_quality
-from ..views import LIGHT, View, check_suffix, picture
+from ..tables import write_json
+from ..views import LIGHT, View, picture
 from .oracles import Asked, Errors, Oracle, ask, count_errors
 
 MEASURES = {"balanced": "balanced error, %", "ranking": "1-AUC within speaker, %"}
@@ -37,35 +38,18 @@ HATCH = "////"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream latents oracles`."""
+    """Add the options of `turnstream latents oracles`."""
     add_source_argument(parser)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="FILE.png",
-        help="picture to write; an interrupted run of the same FILE.png is resumed",
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE.json", help="also write the numbers")
+    add_out(parser, what=RESUMED, json="the numbers")
     add_model_argument(parser)
 
 
 def main(args: argparse.Namespace) -> int:
-    """Draw it, and say what is seen."""
-    check_suffix(args.out, ".png")
-    if args.json is not None:
-        check_suffix(args.json, ".json")
+    """Draw it, and print what is seen."""
+    check_files(args, ".png")
     with opened_collection(args.source, args.model) as collection:
-        views = view_oracles(
-            collection,
-            network_to_run(collection, args.model),
-            args.out,
-            numbers=args.json,
-            name=name_of(args.model),
-        )
-    for view in views:
-        print(f"{view.caption}\n{view.path}")
-    return 0
+        model, name = network_to_run(collection, args.model), name_of(args.model)
+        return shown(*view_oracles(collection, model, args.out, numbers=args.json, name=name))
 
 
 def view_oracles(
@@ -131,7 +115,7 @@ def view_oracles(
             },
         }
     if numbers is not None:
-        numbers.write_text(json.dumps(_finite(table), indent=1) + "\n", encoding="utf-8")
+        write_json(numbers, table)
     Parts(parts_beside(out), "").remove()
     return views
 
@@ -336,10 +320,3 @@ def _rows(ways: Sequence[Oracle], reached: Sequence[float], panel: Any) -> None:
     panel.set_ylim(len(ways) - 0.4, -0.6)
     panel.set_xlim(0, 1.12 * max(value for value in [*reached, 5.0] if math.isfinite(value)))
     panel.grid(visible=False, axis="y")
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN: null stands for it."""
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

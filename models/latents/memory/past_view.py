@@ -6,9 +6,9 @@ turnstream latents past MANIFEST --out past.png [--model RUN] [--csv FILE.csv] [
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,11 @@ from ..collect import (
     opened_collection,
 )
 from ..collection import Collection
+from ..options import RESUMED, add_number, add_out, check_files, shown
 from ..parts import Parts, parts_beside
 from ..quality import counted_log_odds, measure_quality, ranged
-from ..views import LIGHT, View, check_suffix, legend_below, picture
+from ..tables import write_rows
+from ..views import LIGHT, View, legend_below, picture
 from .held_out import is_fittable
 from .past import (
     ALL,
@@ -69,68 +71,31 @@ class Row:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream latents past`."""
+    """Add the options of `turnstream latents past`."""
     add_source_argument(parser)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="FILE.png",
-        help="picture to write; an interrupted run of the same FILE.png is resumed",
+    add_out(parser, what=RESUMED, csv="the figures as a table")
+    what = (
+        "other dialogues to fit the baselines on: collection, manifest or audio file (default: each "
+        "on the other dialogues of SOURCE)"
     )
-    parser.add_argument(
-        "--csv", type=Path, metavar="FILE.csv", help="also write the figures as a table"
-    )
-    parser.add_argument(
-        "--fit",
-        type=Path,
-        metavar="SOURCE",
-        help=(
-            "other dialogues to fit the baselines on: collection, manifest or audio file "
-            "(default: each on the other dialogues of SOURCE)"
-        ),
-    )
-    parser.add_argument(
-        "--moments",
-        type=int,
-        default=MOMENTS,
-        metavar="N",
-        help="draw N moments for the loss of the next holder (default %(default)s; 0: none)",
-    )
+    parser.add_argument("--fit", type=Path, metavar="SOURCE", help=what)
+    what = "draw N moments for the loss of the next holder, 0 none"
+    add_number(parser, "--moments", MOMENTS, what)
     add_model_argument(parser)
 
 
 def main(args: argparse.Namespace) -> int:
-    """Draw it, and say what is seen."""
-    check_suffix(args.out, ".png")
-    if args.csv is not None:
-        check_suffix(args.csv, ".csv")
+    """Draw it, and print what is seen."""
+    check_files(args, ".png")
     if args.moments < 0:
         raise ConfigError(f"expected --moments >= 0, got {args.moments}")
-    with opened_collection(args.source, args.model) as collection:
-        model = network_to_run(collection, args.model)
-        if args.fit is None:
-            view = view_past(
-                collection,
-                model,
-                args.out,
-                table=args.csv,
-                moments=args.moments,
-                name=name_of(args.model),
-            )
-        else:
-            with opened_collection(args.fit, args.model) as fit:
-                view = view_past(
-                    collection,
-                    model,
-                    args.out,
-                    table=args.csv,
-                    fit=fit,
-                    moments=args.moments,
-                    name=name_of(args.model),
-                )
-    print(f"{view.caption}\n{view.path}")
-    return 0
+    with ExitStack() as opened:
+        collection = opened.enter_context(opened_collection(args.source, args.model))
+        model, fit = network_to_run(collection, args.model), None
+        if args.fit is not None:
+            fit = opened.enter_context(opened_collection(args.fit, args.model))
+        given = {"table": args.csv, "fit": fit, "moments": args.moments}
+        return shown(view_past(collection, model, args.out, name=name_of(args.model), **given))
 
 
 def view_past(
@@ -358,28 +323,18 @@ def _draw(rows: Sequence[Row], panels: Any, *, has_moments: bool) -> None:
 
 def _write(rows: Sequence[Row], path: Path) -> None:
     names = ("auc", "auc_lost", "loss", "loss_gained")
-    header = [
-        "system",
-        "past_s",
-        *(
-            f"{name}{end}"
-            for name in (*names, "holder_loss", "holder_loss_gained")
-            for end in ("", "_low", "_high")
-        ),
-    ]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        for row in rows:
-            found = [
-                *(getattr(row.quality, name) for name in names),
-                *(row.holder or (NOTHING, NOTHING)),
-            ]
-            values = [value for each in found for value in (each.value, each.low, each.high)]
-            writer.writerow(
-                [
-                    row.system,
-                    "all" if row.past_s == ALL else f"{row.past_s:g}",
-                    *("" if math.isnan(value) else f"{value:.5f}" for value in values),
-                ]
+    figures = (*names, "holder_loss", "holder_loss_gained")
+    header = [f"{name}{end}" for name in figures for end in ("", "_low", "_high")]
+    write_rows(
+        path,
+        ("system", "past_s", *header),
+        (
+            (
+                row.system,
+                "all" if row.past_s == ALL else f"{row.past_s:g}",
+                *(value for name in names for value in vars(getattr(row.quality, name)).values()),
+                *(value for one in row.holder or (NOTHING,) * 2 for value in vars(one).values()),
             )
+            for row in rows
+        ),
+    )
