@@ -1,12 +1,18 @@
-"""Collected latents on disk: a folder of Parquet files, one for each dialogue, which pandas, polars, DuckDB or R read as well.
+"""Collected latents on disk: a folder of Parquet files, one for each dialogue.
 
-    collection.json         the network (name, hash, layer sizes, frame rate), and the dialogues with their audio
-    frames/00000.parquet    a row for every frame and speaker, speaker 0 before speaker 1 (COLUMNS, then the latents of each layer)
+Pandas, polars, DuckDB or R read them as well.
+
+    collection.json         the network (name, hash, layer sizes, frame rate), and the dialogues
+                            with their audio
+    frames/00000.parquet    a row for every frame and speaker, speaker 0 before speaker 1 (COLUMNS,
+                            then the latents of each layer)
     events/00000.parquet    a row for every event (EVENT_COLUMNS)
-    labels/00000.parquet    labels of one's own, in the order of the frames, where there are any (labels.py)
+    labels/00000.parquet    labels of one's own, in the order of the frames, where there are any
+                            (labels.py)
 
-Dialogues are written and read one after another, in blocks, so memory is bounded by one dialogue however many hours there are; a folder
-that lacks some of its dialogues is gone on with by collecting into it again.
+Dialogues are written and read one after another, in blocks, so memory is bounded by one dialogue
+however many hours there are. A folder that lacks some of its dialogues is resumed by collecting
+into it again.
 """
 
 from __future__ import annotations
@@ -38,11 +44,14 @@ COLUMNS: dict[str, Any] = {
     "holder": pa.int8(),  # who spoke alone last; -1 before anyone has
     "situation": pa.dictionary(pa.int32(), pa.string()),  # what this speaker is doing (moments.py)
     "floor": pa.dictionary(pa.int32(), pa.string()),  # what the conversation is doing
-    "backchannel": pa.bool_(),  # this speaker is giving one, as among the events: where none is annotated, a short reaction (moments.py)
+    # this speaker is giving one, as among the events: where none is annotated, a short reaction
+    # (moments.py)
+    "backchannel": pa.bool_(),
     "event": pa.dictionary(
         pa.int32(), pa.string()
     ),  # "shift" or "hold" in a mutual silence that is clearly one, else ""
-    "correct": pa.bool_(),  # of such a silence: did the network say so 0.25 s into it? null elsewhere
+    # of such a silence: did the network say so 0.25 s into it? null elsewhere
+    "correct": pa.bool_(),
     "vad": pa.float32(),
     "p_now": pa.float32(),
     "p_future": pa.float32(),
@@ -135,7 +144,8 @@ class Collection:
         ]
         if missing:
             raise ConfigError(
-                f"{folder}: expected a whole collection, got one without {len(missing)} of its dialogues; collect into it again"
+                f"{folder}: expected a whole collection, got one without {len(missing)} of its "
+                "dialogues; collect into it again"
             )
 
     @property
@@ -157,7 +167,8 @@ class Collection:
         return tuple(pq.read_schema(path).names) if path.is_file() else ()
 
     def frames(self, number: int, columns: Sequence[str]) -> Columns:
-        """Columns of one dialogue by name: (T, 2), latents (T, 2, H). `correct` is a float, NaN where null.
+        """Columns of one dialogue by name: (T, 2), latents (T, 2, H). `correct` is a float, NaN
+        where null.
 
         A label of one's own is text, "" where unknown, or a number, NaN where unknown.
 
@@ -181,7 +192,9 @@ class Collection:
         }
 
     def backchannels_annotated(self, number: int) -> bool:
-        """Are the backchannels of a dialogue's frames annotated ones? Else they are short reactions."""
+        """Are the backchannels of a dialogue's frames annotated ones? Else they are short
+        reactions.
+        """
         metadata: dict[bytes, bytes] = (
             pq.read_schema(frames_file(self.folder, number)).metadata or {}
         )
@@ -210,8 +223,9 @@ class Collection:
             layer: one of LAYERS, or another column of numbers.
             before_s, after_s: how much, from the event's start.
         Returns:
-            (E, W, 2, H), or (E, W, 2) of a column that is no layer: the speaker before the event first; NaN outside of the dialogue. And the
-            times of the W frames' ends, from the event's start.
+            (E, W, 2, H), or (E, W, 2) of a column that is no layer: the speaker before the event
+            first; NaN outside of the dialogue. And the times of the W frames' ends, from the
+            event's start.
         """
         before, after = self.frame_of(before_s), self.frame_of(after_s)
         shape = (
@@ -236,9 +250,11 @@ class Collection:
     def sample(
         self, count: int, columns: Sequence[str], *, seed: int = 0, spare: float = 0.5
     ) -> Columns:
-        """About `count` frames of single speakers, drawn evenly over situations and dialogues, so that rare moments are seen.
+        """About `count` frames of single speakers, drawn evenly over situations and dialogues, so
+        that rare moments are seen.
 
-        Half of them (`spare`) are drawn alike from every situation, the rest as often as each occurs.
+        Half of them (`spare`) are drawn alike from every situation, the rest as often as each
+        occurs.
 
         Args:
             count: how many at most.
@@ -271,7 +287,9 @@ class Collection:
         return joined
 
     def _coded_situations(self) -> tuple[list[NDArray[np.uint8]], int]:
-        """The situations of every dialogue, (T, 2), a byte each since all are held at once, and how many kinds there are."""
+        """The situations of every dialogue, (T, 2), a byte each since all are held at once, and how
+        many kinds there are.
+        """
         known: dict[str, int] = {}
         coded: list[NDArray[np.uint8]] = []
         for number in range(len(self.dialogues)):
@@ -323,7 +341,7 @@ class FramesWriter:
         self._writer: Any = pq.ParquetWriter(self._part, self._schema, compression="zstd")
 
     def write(self, columns: Mapping[str, Any]) -> None:
-        """Add a block: columns of (T, 2), latents (T, 2, H); a float `correct` is null where NaN."""
+        """Add a block: columns (T, 2), latents (T, 2, H); a float `correct` is null where NaN."""
         arrays = []
         for field in self._schema:
             values = np.asarray(columns[field.name])
@@ -366,7 +384,8 @@ def write_about(folder: Path, about: About) -> None:
         there = read_about(folder)
         if there != about:
             raise ConfigError(
-                f"{folder}: expected an empty folder or the same collection, got that of {_short(there)}, not {_short(about)}"
+                f"{folder}: expected an empty folder or the same collection, got that of "
+                f"{_short(there)}, not {_short(about)}"
             )
         return
     (folder / ABOUT).write_text(json.dumps(asdict(about), indent=1) + "\n", encoding="utf-8")
@@ -394,7 +413,8 @@ def read_about(folder: Path) -> About:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
-            f"{folder}: expected a collection of latents (a folder with {ABOUT}): {type(error).__name__} {error}"
+            f"{folder}: expected a collection of latents (a folder with {ABOUT}): "
+            f"{type(error).__name__} {error}"
         ) from None
 
 

@@ -1,10 +1,12 @@
-"""`turnstream latents export`: the states and labels of a collection as one CSV file or .npz archive, a row for every frame and speaker.
+"""`turnstream latents export`: the states and labels of a collection as one CSV file or .npz
+archive, a row for every frame and speaker.
 
 turnstream latents export SOURCE --out FILE.csv [--layer latent] [--every N]
 
-The columns are those of collection.py and the labels of one's own; after them, of one layer, d0 d1 ..., of both, latent_speaker_0 ... latent_0 ...; NaN and what does
-not apply are empty cells. An .npz archive has an array for each column, with one for a layer (N, H). Both are written piece by piece.
-importing.py reads the CSV file back.
+The columns are those of collection.py and the labels of one's own; after them, of one layer, d0 d1
+..., of both, latent_speaker_0 ... latent_0 ...; NaN and what does not apply are empty cells. An
+.npz archive has an array for each column, with one for a layer (N, H). Both are written piece by
+piece. importing.py reads the CSV file back.
 """
 
 from __future__ import annotations
@@ -60,14 +62,16 @@ def export(
         collection: to export.
         out: .csv or .npz.
         layers: whose states.
-        every: of so many frames the last is kept, so that rows lie on a regular grid of times, from its first step on.
+        every: of so many frames the last is kept, so that rows lie on a regular grid of times, from
+            its first step on.
     Raises:
         ConfigError: a layer that the collection lacks, or no frame that is kept.
     """
     missing = [layer for layer in layers if layer not in collection.about.sizes]
     if missing:
         raise ConfigError(
-            f"expected layers of the collection ({', '.join(collection.about.sizes)}), got {', '.join(missing)}"
+            f"expected layers of the collection ({', '.join(collection.about.sizes)}), got "
+            f"{', '.join(missing)}"
         )
     frames = [
         collection.frame_count(number) // every if every > 0 else 0
@@ -76,7 +80,8 @@ def export(
     if not sum(frames):
         longest = max(collection.frame_count(number) for number in range(len(frames)))
         raise ConfigError(
-            f"expected to keep at least one frame, got every {every} of dialogues of at most {longest}"
+            f"expected to keep at least one frame, got every {every} of dialogues of at most "
+            f"{longest}"
         )
     part = out.with_name(out.name + ".part")
     write = _write_csv if out.suffix == ".csv" else _write_npz
@@ -87,8 +92,12 @@ def export(
         part.unlink(missing_ok=True)
     sizes = " and ".join(f"{collection.about.sizes[layer]} of {layer}" for layer in layers)
     caption = (
-        f"{2 * sum(frames)} rows of {len(collection.dialogues)} dialogue{'s' * (len(collection.dialogues) != 1)} in {collection.about.model}: one for every "
-        f"speaker and frame, {collection.frame_rate_hz / every:g} frames a second; {len(COLUMNS) + len(collection.labels)} columns of labels and probabilities, and values: {sizes}."
+        f"{2 * sum(frames)} rows of {len(collection.dialogues)} "
+        f"dialogue{'s' * (len(collection.dialogues) != 1)} in {collection.about.model}: one for "
+        "every "
+        f"speaker and frame, {collection.frame_rate_hz / every:g} frames a second; "
+        f"{len(COLUMNS) + len(collection.labels)} columns of labels and probabilities, and "
+        f"values: {sizes}."
     )
     return View(out, "States and labels", caption)
 
@@ -182,7 +191,7 @@ def _dtype(collection: Collection, name: str) -> np.dtype[Any]:
 def _tables(
     collection: Collection, number: int, columns: list[str], every: int = 1
 ) -> Iterator[Any]:
-    """Pieces of a dialogue's frames; `frame` must be among the columns where not every one is kept."""
+    """Pieces of a dialogue's frames; `frame` must be asked for where not every one is kept."""
     own = [name for name in columns if name in collection.labels]
     labels: Any = own and pq.read_table(labels_file(collection.folder, number), columns=own)
     # A file gives no rows without columns, so `frame` is read beside labels.

@@ -2,11 +2,14 @@
 
 turnstream latents gates MANIFEST --out gates.png [--csv gates.csv] [--model RUN]
 
-A gate is left-saturated below 0.1 and right-saturated above 0.9. A unit whose forget (LSTM) or update (GRU) gate is nearly always right-saturated
-keeps what it has for long; one whose gate is nearly always left-saturated is as good as feed-forward. Beside the gates, the state h is counted
-where it is close to its bounds, below -0.9 and above 0.9: that is all that can be said of a plain RNN.
+A gate is left-saturated below 0.1 and right-saturated above 0.9. A unit whose forget (LSTM) or
+update (GRU) gate is nearly always right-saturated keeps what it has for long; one whose gate is
+nearly always left-saturated is as good as feed-forward. Beside the gates, the state h is counted
+where it is close to its bounds, below -0.9 and above 0.9: that is all that can be said of a plain
+RNN.
 
-Source: Karpathy, Johnson & Fei-Fei 2016, section 4.2. PyTorch's GRU keeps the state where its update gate is 1, and lets it in where it is 0.
+Source: Karpathy, Johnson & Fei-Fei 2016, section 4.2. PyTorch's GRU keeps the state where its
+update gate is 1, and lets it in where it is 0.
 """
 
 from __future__ import annotations
@@ -65,7 +68,8 @@ class GateShares:
         depth: layer of the RNN, 0 the lowest.
         gate: its name.
         left, right: share of the time in which each unit is left- and right-saturated, (H,).
-        histogram: share of all its values in BINS equal parts of (0, 1), or of (-1, 1) for the state.
+        histogram: share of all its values in BINS equal parts of (0, 1), or of (-1, 1) for the
+            state.
     """
 
     layer: str
@@ -115,7 +119,8 @@ def main(args: argparse.Namespace) -> int:
 
 
 def heard_by(source: Path, folder: Path | None) -> tuple[TurnModel, str, list[Dialogue]]:
-    """A network, its name, and the dialogues of a manifest, an audio file or a collection for it to hear.
+    """A network, its name, and the dialogues of a manifest, an audio file or a collection for it to
+    hear.
 
     Raises:
         ConfigError: the collection is of another network.
@@ -140,12 +145,14 @@ def heard_by(source: Path, folder: Path | None) -> tuple[TurnModel, str, list[Di
 def gate_saturation(
     model: TurnModel, dialogues: Sequence[Dialogue], progress: Path | None = None
 ) -> Saturation:
-    """Hear dialogues and count how often every gate is saturated; memory is that of one dialogue's audio and of the counts.
+    """Hear dialogues and count how often every gate is saturated; memory is that of one dialogue's
+    audio and of the counts.
 
     Args:
         model: in evaluation mode.
         dialogues: to hear.
-        progress: file (.npz) that holds the counts between dialogues, so that a run that was cut short is gone on with; gone in the end.
+        progress: file (.npz) that holds the counts between dialogues, so that a run that was cut
+            short is gone on with; gone in the end.
     Raises:
         ConfigError: neither layer of the network has gates or a bounded state.
         DialogueError: a dialogue that cannot be read, or not one frame in all of them.
@@ -153,7 +160,8 @@ def gate_saturation(
     of_layers = kinds(model)
     if set(of_layers.values()) == {"none"}:
         raise ConfigError(
-            "expected a recurrent network, got one whose layers are both linear read-outs (kind none): nothing in it gates or saturates"
+            "expected a recurrent network, got one whose layers are both linear read-outs (kind "
+            "none): nothing in it gates or saturates"
         )
     counts, done = _resumed(model, dialogues, progress)
     for number, dialogue in enumerate(tqdm(dialogues, desc="gates", unit="dialogue", disable=None)):
@@ -206,7 +214,8 @@ def write_saturation(found: Saturation, path: Path) -> None:
 def draw_saturation(
     found: Saturation, path: Path, name: str = "the network", quality: str = ""
 ) -> View:
-    """For each layer, a row: each gate's units in the plane of the two shares, and below, how its values are distributed.
+    """For each layer, a row: each gate's units in the plane of the two shares, and below, how its
+    values are distributed.
 
     Args:
         found: from gate_saturation.
@@ -253,21 +262,27 @@ def saturation_in_words(found: Saturation, name: str) -> str:
     minutes = found.frames / 2 / found.frame_rate_hz / 60
     many = f"{found.dialogues} dialogue" + ("s" if found.dialogues > 1 else "")
     words = [
-        f"Every dot is a unit of {name}: the share of the time in which its gate is left-saturated (below {LEFT}) and right-saturated (above {RIGHT}), "
-        f"over {many} ({minutes:.1f} minutes, both speakers). On the dotted line it is always one or the other; in the corner at 0 it is never saturated. "
-        f"Of the state h the same is counted beyond -{STATE} and {STATE}. Below: how all values are distributed."
+        f"Every dot is a unit of {name}: the share of the time in which its gate is "
+        f"left-saturated (below {LEFT}) and right-saturated (above {RIGHT}), "
+        f"over {many} ({minutes:.1f} minutes, both speakers). On the dotted line it is always one "
+        "or the other; in the corner at 0 it is never saturated. "
+        f"Of the state h the same is counted beyond -{STATE} and {STATE}. Below: how all values "
+        "are distributed."
     ]
     if not any(GATES[kind] for kind in found.kinds.values()):
         words.append(
-            f"This network ({' and '.join(dict.fromkeys(found.kinds.values()))}) has no gates, so only its states are shown."
+            f"This network ({' and '.join(dict.fromkeys(found.kinds.values()))}) has no gates, so "
+            "only its states are shown."
         )
     words.append(
-        f"Medians over units, and in brackets how many are so for {MOSTLY * 100:.0f} % of the time or more:"
+        f"Medians over units, and in brackets how many are so for {MOSTLY * 100:.0f} % of the "
+        "time or more:"
     )
     for layer, depth in dict.fromkeys((shares.layer, shares.depth) for shares in found.gates):
         gates = [shares for shares in found.gates if (shares.layer, shares.depth) == (layer, depth)]
         words.append(
-            f"{_layer_name(found, layer, depth)}, {len(gates[0].left)} units: {', '.join(map(_in_words, gates))}."
+            f"{_layer_name(found, layer, depth)}, {len(gates[0].left)} units: "
+            f"{', '.join(map(_in_words, gates))}."
         )
     for layer, kind in found.kinds.items():
         if kind == "none":
@@ -295,7 +310,7 @@ def _layer_name(found: Saturation, layer: str, depth: int) -> str:
 
 
 def _add(counts: dict[str, NDArray[np.int64]], name: str, values: torch.Tensor, gate: str) -> None:
-    """Count values (N, layers, H): (layers, H) for each side and (layers, BINS) for the histogram."""
+    """Count values (N, layers, H): (layers, H) for each side, and (layers, BINS)."""
     low, left, right = (-1.0, -STATE, STATE) if gate == "h" else (0.0, LEFT, RIGHT)
     sides = {
         "left": (values < left).sum(dim=0).numpy(),
@@ -337,7 +352,9 @@ def _keep(
 def _resumed(
     model: TurnModel, dialogues: Sequence[Dialogue], path: Path | None
 ) -> tuple[dict[str, NDArray[np.int64]], int]:
-    """Counts of an earlier run over the same dialogues by the same network, and how many it had heard; else nothing."""
+    """Counts of an earlier run over the same dialogues by the same network, and how many it had
+    heard; else nothing.
+    """
     if path is None or not path.is_file():
         return {}, 0
     with np.load(path) as there:

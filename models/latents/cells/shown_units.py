@@ -109,7 +109,7 @@ def stretch_of(
 
 
 def leading_units(search: UnitSearch, most: int) -> list[Unit]:
-    """Units that track something in both halves: of every target the best, then the next best, ..."""
+    """Units that track something in both halves: of every target the best, then the next, ..."""
     known = [found for found in search.found if found.known]
     chosen: list[tuple[str, int]] = []
     for place in range(most):

@@ -38,8 +38,9 @@ VERDICTS = (
     (1.01, "almost perfectly"),
 )  # strength below
 HEADER = (
-    "target", "among", "score", "layer", "chosen_on_half", "place", "unit", "score_where_chosen", "score_in_other_half", "chance_level",
-    "exceeds_chance", "chance_held_out_mean", "units_above", "units_above_by_chance", "range_of_activation", "stretches_yes", "stretches_no",
+    "target", "among", "score", "layer", "chosen_on_half", "place", "unit", "score_where_chosen",
+    "score_in_other_half", "chance_level", "exceeds_chance", "chance_held_out_mean", "units_above",
+    "units_above_by_chance", "range_of_activation", "stretches_yes", "stretches_no",
 )  # fmt: skip
 
 
@@ -73,7 +74,8 @@ def units_view(
     shifts: int = SHIFTS,
     seed: int = 0,
 ) -> View:
-    """Search a collection and write a table, a picture or a page, as the file's name says, of all its layers or some.
+    """Search a collection and write a table, a picture or a page, as the file's name says, of all
+    its layers or some.
 
     Raises:
         ConfigError: it lacks one of the layers.
@@ -102,7 +104,8 @@ def draw_units(search: UnitSearch, out: Path, layers: Sequence[str] = LAYERS) ->
     check_suffix(out, *SUFFIXES)
     if not search.best():
         raise DialogueError(
-            f"expected at least {LEAST} stretches of speech and of silence in each half, got {search.minutes:.1f} minutes with fewer"
+            f"expected at least {LEAST} stretches of speech and of silence in each half, got "
+            f"{search.minutes:.1f} minutes with fewer"
         )
     search = replace(search, found=tuple(found for found in search.found if found.layer in layers))
     caption = f"{search_in_words(search)} {search.quality}".strip()
@@ -120,8 +123,10 @@ def search_in_words(search: UnitSearch) -> str:
     """What was found, from the scores alone."""
     many = f"{search.dialogues} dialogue" + ("s" if search.dialogues > 1 else "")
     words = [
-        f"Each unit alone, in {many} ({search.minutes:.1f} minutes): chosen on one half ({search.halves}), scored on the other, and the other way round. "
-        "Given is the mean of both scores; below AUC 0.5, or 0, a unit falls where the answer is yes or the amount grows. In brackets, the level that the "
+        f"Each unit alone, in {many} ({search.minutes:.1f} minutes): chosen on one half "
+        f"({search.halves}), scored on the other, and the other way round. "
+        "Given is the mean of both scores; below AUC 0.5, or 0, a unit falls where the answer is "
+        "yes or the amount grows. In brackets, the level that the "
         "best unit seldom exceeds where it is chosen by chance, on answers turned round in time."
     ]
     lost: list[str] = []
@@ -130,7 +135,8 @@ def search_in_words(search: UnitSearch) -> str:
             words.append(f"{found.target.name}: {best_in_words(found)}.")
         else:
             lost.append(
-                f"{found.target.name} {score_in_words(found, found.held_out)} ({score_in_words(found, found.level)})"
+                f"{found.target.name} {score_in_words(found, found.held_out)} "
+                f"({score_in_words(found, found.level)})"
             )
     if lost:
         words.append(f"No unit does better than chance may: {'; '.join(lost)}.")
@@ -163,7 +169,10 @@ def best_in_words(found: Found) -> str:
         else ""
     )
     above = f"{found.above} unit" + ("s are" if found.above != 1 else " is")
-    return f"{units} {verb} it {words}, {signed_in_words(found)} ({score_in_words(found, found.level)}; {above} above that in both halves{rough})"
+    return (
+        f"{units} {verb} it {words}, {signed_in_words(found)} "
+        f"({score_in_words(found, found.level)}; {above} above that in both halves{rough})"
+    )
 
 
 def score_in_words(found: Found, strength: float) -> str:
@@ -180,7 +189,7 @@ def signed_in_words(found: Found) -> str:
 
 
 def write_units(search: UnitSearch, path: Path) -> None:
-    """Write, for each target, layer and half, its TOP units, with scores and the level of chance."""
+    """Write the TOP units of each target, layer and half, with scores and the level of chance."""
     rows: list[tuple[Any, ...]] = []
     for found in search.found:
         graded = found.target.graded
@@ -216,7 +225,9 @@ def write_units(search: UnitSearch, path: Path) -> None:
 
 
 def page_contents(search: UnitSearch) -> dict[str, Any]:
-    """What web/units.js shows: a row for each target and layer, and the strengths of all units, (K, 2, H), by layer."""
+    """What web/units.js shows: a row for each target and layer, and the strengths of all units, (K,
+    2, H), by layer.
+    """
     rows = [
         {
             "target": found.target.name,
@@ -255,7 +266,9 @@ def page_contents(search: UnitSearch) -> dict[str, Any]:
 
 
 def _order(strengths: Floats) -> np.ndarray:
-    """Units by what they track: those whose strongest target is the same side by side, the strongest first."""
+    """Units by what they track: those whose strongest target is the same side by side, the
+    strongest first.
+    """
     both = np.nan_to_num(np.stack([both_halves(values) for values in strengths]))  # (K, H)
     return np.lexsort((-both.max(axis=0), both.argmax(axis=0)))
 
@@ -309,7 +322,8 @@ def _draw_strengths(panel: Any, search: UnitSearch, names: Sequence[str]) -> Non
     panel.invert_yaxis()
     panel.axvline(0, color=LIGHT.faint, linewidth=0.8)
     panel.set(
-        xlabel="strength where not chosen: 2 AUC - 1, or rank correlation\n(negative: the other way round than where chosen)"
+        xlabel="strength where not chosen: 2 AUC - 1, or rank correlation\n"
+        "(negative: the other way round than where chosen)"
     )
     panel.set_xlim(min(-0.05, panel.get_xlim()[0]), 1.02)
     panel.set_title("best unit of each layer", fontsize=10, color=LIGHT.ink)

@@ -1,4 +1,5 @@
-"""`turnstream latents connectivity`: how far back a network looks when a mutual silence begins, as a picture and as half-lives.
+"""`turnstream latents connectivity`: how far back a network looks when a mutual silence begins, as
+a picture and as half-lives.
 
 turnstream latents connectivity MANIFEST --out connectivity.png [--model RUN]
     [--npz FILE.npz] [--reach SECONDS]
@@ -87,7 +88,10 @@ def view_connectivity(
         ConfigError: no shifts or no holds, or a network without memory beyond its features.
     """
     found = connect(model, collection, reach_s, of=of, kept=npz)
-    title = f"Connectivity of {name or collection.about.model}: what its {'logit of p(shift)' if of == 'logit' else 'p(shift)'} listens to"
+    title = (
+        f"Connectivity of {name or collection.about.model}: what its "
+        f"{'logit of p(shift)' if of == 'logit' else 'p(shift)'} listens to"
+    )
     caption = describe(found, of)
     with picture(
         out, title, caption, (10.5, 8.6), nrows=3, ncols=2, height_ratios=[1, 1, 1.25]
@@ -107,33 +111,44 @@ def describe(found: Connectivity, of: Score = "logit") -> str:
     dialogues, reach_s = len(found.sums), found.picture.shape[2] / found.rate_hz
     full = int(found.counts[:, 0, :, -1].sum())
     words = [
-        f"Mean magnitude of the gradient of {'the logit of p(shift)' if of == 'logit' else 'p(shift)'} with respect to each log-mel value "
-        f"(per unit, about 17 dB) of the {reach_s:g} s before, over {shifts} shifts and {holds} holds of {dialogues} dialogue{'s' * (dialogues > 1)}"
+        "Mean magnitude of the gradient of "
+        f"{'the logit of p(shift)' if of == 'logit' else 'p(shift)'} with respect to each log-mel "
+        "value "
+        f"(per unit, about 17 dB) of the {reach_s:g} s before, over {shifts} shifts and {holds} "
+        f"holds of {dialogues} dialogue{'s' * (dialogues > 1)}"
         + (
-            f"; {shifts + holds - full} of them have less than that before them and count as far as they go."
+            f"; {shifts + holds - full} of them have less than that before them and count as far "
+            "as they go."
             if full < shifts + holds
             else "."
         )
     ]
     for moment, into_s in enumerate(found.into_s):
         when = f"{into_s:g} s into the silence" if into_s else "At the silence's start"
-        spans = [
-            f"{KINDS[kind]}s {' and '.join(f'{round(100 * share)} % within {_seconds(found.time_within(moment, kind, share))}' for share in SHARES)}"
-            for kind in (0, 1)
-        ]
+        spans: list[str] = []
+        for kind, kind_name in enumerate(KINDS):
+            times = (found.time_within(moment, kind, share) for share in SHARES)
+            parts = zip(SHARES, map(_seconds, times), strict=True)
+            within = " and ".join(f"{share:.0%} within {time}" for share, time in parts)
+            spans.append(f"{kind_name}s {within.replace('%', ' %')}")
         words.append(
-            f"{when}: {', '.join(spans)}; {_compared(found.longer_for_shifts(moment), 1 / found.rate_hz)}."
+            f"{when}: {', '.join(spans)}; "
+            f"{_compared(found.longer_for_shifts(moment), 1 / found.rate_hz)}."
         )
     curves = np.nan_to_num(found.curves[0])  # (kinds, R, channels)
     own = [_share(curves[kind, :, 0], curves[kind]) for kind in (0, 1)]
-    channel = f"the channel of the speaker before the silence has {own[0]:.0f} % (shifts) and {own[1]:.0f} % (holds)"
+    channel = (
+        f"the channel of the speaker before the silence has {own[0]:.0f} % (shifts) and "
+        f"{own[1]:.0f} % (holds)"
+    )
     encoder = f"the encoder's reach ({found.encoder_frames / found.rate_hz:.2f} s, marked)"
     if curves.shape[1] <= found.encoder_frames:
         words.append(f"Of the former, {channel}. Nothing beyond {encoder} was looked at.")
     else:
         within = [_share(curves[kind, : found.encoder_frames], curves[kind]) for kind in (0, 1)]
         words.append(
-            f"Of the former, {encoder} has {within[0]:.0f} % (shifts) and {within[1]:.0f} % (holds); "
+            f"Of the former, {encoder} has {within[0]:.0f} % (shifts) and {within[1]:.0f} % "
+            "(holds); "
             f"what is further back comes through the recurrent layers alone; {channel}."
         )
         words.append(_tails(found))
@@ -150,7 +165,10 @@ def _compared(difference: Estimate, frame_s: float) -> str:
     apart = (
         "they differ" if difference.low > 0 or difference.high < 0 else "no measurable difference"
     )
-    return f"half-life of shifts {difference.value:+.2f} s against holds ({difference.low:+.2f} to {difference.high:+.2f}): {apart}"
+    return (
+        f"half-life of shifts {difference.value:+.2f} s against holds ({difference.low:+.2f} to "
+        f"{difference.high:+.2f}): {apart}"
+    )
 
 
 def _tails(found: Connectivity) -> str:
@@ -190,7 +208,9 @@ def _share(part: Any, whole: Any) -> float:
 
 
 def _draw_pictures(found: Connectivity, features: FeatureConfig, panels: Any) -> None:
-    """Mel bands against lags, 0.25 s into the silence: a row of KINDS, a column of CHANNELS; one scale for all four."""
+    """Mel bands against lags, 0.25 s into the silence: a row of KINDS, a column of CHANNELS; one
+    scale for all four.
+    """
     edges_s = _lag_edges(found)
     shown = np.ma.masked_invalid(found.picture[0])
     top = float(np.nanpercentile(found.picture[0], 99.9))

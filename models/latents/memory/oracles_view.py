@@ -1,4 +1,5 @@
-"""`turnstream latents oracles`: which share of a network's shift/hold errors goes away with which knowledge.
+"""`turnstream latents oracles`: which share of a network's shift/hold errors goes away with which
+knowledge.
 
 turnstream latents oracles MANIFEST --out oracles.png [--model RUN] [--json FILE.json]
 """
@@ -65,7 +66,8 @@ def view_oracles(
     Args:
         collection: whose dialogues' sound is there.
         model: any network.
-        out: .png; where only some of the dialogues have text, theirs are drawn into a second one, NAME.text.png.
+        out: .png; where only some of the dialogues have text, theirs are drawn into a second one,
+            NAME.text.png.
         numbers: .json to write.
         name: of the network; that of the collection's unless given.
     Raises:
@@ -136,20 +138,26 @@ def describe(
     readings, network = asked.readings, alone[0]
     shifts, dialogues = int(readings.happened.sum()), len(np.unique(readings.number))
     words = [
-        f"{shifts} shifts and {len(readings) - shifts} holds of {dialogues} dialogue{'s' * (dialogues > 1)}, read {SCORE_S:g} s into the silence.",
-        f"The network takes {network.missed} shifts for holds and {network.false} holds for shifts: balanced error {_percent(network.balanced)}, "
+        f"{shifts} shifts and {len(readings) - shifts} holds of {dialogues} "
+        f"dialogue{'s' * (dialogues > 1)}, read {SCORE_S:g} s into the silence.",
+        f"The network takes {network.missed} shifts for holds and {network.false} holds for "
+        f"shifts: balanced error {_percent(network.balanced)}, "
         f"1-AUC within dialogue and speaker {_percent(network.ranking)}.",
     ]
     found: dict[bool, list[str]] = {True: [], False: []}
     for way, errors in zip(asked.alone[1:], alone[1:], strict=True):
-        counted = f"{errors.mended} mended, {errors.spoiled} spoiled{', looks ahead' if way.ahead else ''}"
+        counted = (
+            f"{errors.mended} mended, {errors.spoiled} "
+            f"spoiled{', looks ahead' if way.ahead else ''}"
+        )
         found[_measurable(errors.balanced_less)].append(
             f"{way.name} {-100 * errors.balanced_less.value + 0.0:+.1f} ({counted})"
         )
     words.append("Points of balanced error against the network, each alone,")
     if dialogues < 2:
         words.append(
-            f"without intervals: {'; '.join(found[False])}. One dialogue leaves none to fit oracles on, so only what the network hears is varied."
+            f"without intervals: {'; '.join(found[False])}. One dialogue leaves none to fit "
+            "oracles on, so only what the network hears is varied."
         )
         return " ".join(words)
     words.append(
@@ -164,22 +172,27 @@ def describe(
         asked.together[last].log_odds, asked.together[0].log_odds, readings
     ).share_less
     words.append(
-        f"Step by step, from “{asked.together[0].name}” to “{asked.together[last].name}”, {_percent(gone)} of the balanced error goes away"
-        f"{'' if _measurable(gone) else ', which is not measurable'}; {_percent(together[last].balanced)} remains."
+        f"Step by step, from “{asked.together[0].name}” to “{asked.together[last].name}”, "
+        f"{_percent(gone)} of the balanced error goes away"
+        f"{'' if _measurable(gone) else ', which is not measurable'}; "
+        f"{_percent(together[last].balanced)} remains."
     )
     words.append(
-        f"Who knows how many are shifts and guesses blindly has {100 * asked.guessing:.0f} %, so that bound is to be compared with this, not with 50 %."
+        f"Who knows how many are shifts and guesses blindly has {100 * asked.guessing:.0f} %, so "
+        "that bound is to be compared with this, not with 50 %."
     )
     if not asked.fittable:
         words.append(
-            "Oracles that need fitting are left out: the dialogues that some would be fitted on have only shifts or only holds."
+            "Oracles that need fitting are left out: the dialogues that some would be fitted on "
+            "have only shifts or only holds."
         )
         return " ".join(words)
     sources = sorted(
         {collection.dialogues[int(number)].activity_from for number in np.unique(readings.number)}
     )
     words.append(
-        f"“True” voice activity is from: {', '.join(sources)}. Regressions are judged on dialogues that they were not fitted on."
+        f"“True” voice activity is from: {', '.join(sources)}. Regressions are judged on "
+        "dialogues that they were not fitted on."
     )
     if not any("words" in way.name for way in asked.alone):
         some = any(event.ending for event in collection.events("shift", "hold"))

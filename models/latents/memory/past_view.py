@@ -1,4 +1,5 @@
-"""`turnstream latents past`: how much of the past a network needs, against models that can see only so far back.
+"""`turnstream latents past`: how much of the past a network needs, against models that can see only
+so far back.
 
 turnstream latents past MANIFEST --out past.png [--model RUN] [--csv FILE.csv] [--fit SOURCE]
 """
@@ -61,7 +62,8 @@ class Row:
         system: NETWORK, BASELINE or COUNTING.
         past_s: how much was heard; 0 of a baseline: the share of shifts. COUNTING hears nothing.
         quality: at shifts and holds.
-        holder: log-loss at moments drawn from all that matter, and by how much it is more than with all the past; None for baselines.
+        holder: log-loss at moments drawn from all that matter, and by how much it is more than with
+            all the past; None for baselines.
     """
 
     system: str
@@ -75,7 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_source_argument(parser)
     add_out(parser, what=RESUMED, csv="the figures as a table")
     what = (
-        "other dialogues to fit the baselines on: collection, manifest or audio file (default: each "
+        "other dialogues to fit the baselines on: collection, manifest or audio file (default: "
+        "each "
         "on the other dialogues of SOURCE)"
     )
     parser.add_argument("--fit", type=Path, metavar="SOURCE", help=what)
@@ -117,7 +120,8 @@ def view_past(
         model: any network.
         out: .png; parts are kept beside it while the work lasts.
         table: .csv to write.
-        fit: dialogues to fit the baselines on; else each is fitted on the collection's other dialogues, and left out if these lack a kind.
+        fit: dialogues to fit the baselines on; else each is fitted on the collection's other
+            dialogues, and left out if these lack a kind.
         pasts_s: rising, ALL last.
         frames: of the baselines.
         moments: drawn for the loss of the next holder.
@@ -177,9 +181,12 @@ def describe(rows: Sequence[Row], silences: Readings, moments: int, fit: Collect
     shifts, dialogues = int(silences.happened.sum()), len(np.unique(silences.number))
     first, last = network[0].quality, network[-1].quality
     words = [
-        f"{shifts} shifts and {len(silences) - shifts} holds of {dialogues} dialogue{'s' * (dialogues > 1)}, read {SCORE_S:g} s into the silence "
-        f"by a network that starts from nothing so long before (solid){', with 95 % intervals over dialogues' * (dialogues > 1)}.",
-        f"AUC within dialogue and speaker {ranged(first.auc)} with {pasts_s[0]:g} s and {ranged(last.auc)} with all the past, "
+        f"{shifts} shifts and {len(silences) - shifts} holds of {dialogues} "
+        f"dialogue{'s' * (dialogues > 1)}, read {SCORE_S:g} s into the silence "
+        "by a network that starts from nothing so long before "
+        f"(solid){', with 95 % intervals over dialogues' * (dialogues > 1)}.",
+        f"AUC within dialogue and speaker {ranged(first.auc)} with {pasts_s[0]:g} s and "
+        f"{ranged(last.auc)} with all the past, "
         f"log-loss {first.loss.value:.2f} and {last.loss.value:.2f} nats.",
     ]
     if not math.isnan(last.auc.value):
@@ -194,11 +201,13 @@ def describe(rows: Sequence[Row], silences: Readings, moments: int, fit: Collect
     if holder:
         goes = f"{holder[0][0].value:.2f} to {holder[-1][0].value:.2f} nats"
         words.append(
-            f"The loss of the next holder, at {moments} moments drawn as training weighs them, goes from {goes}."
+            f"The loss of the next holder, at {moments} moments drawn as training weighs them, "
+            f"goes from {goes}."
         )
     if dialogues < 2:
         words.append(
-            "From one dialogue it cannot be told how measurable that is, and there is none to fit fixed-order baselines on."
+            "From one dialogue it cannot be told how measurable that is, and there is none to fit "
+            "fixed-order baselines on."
         )
         return " ".join(words)
     enough = {
@@ -208,7 +217,8 @@ def describe(rows: Sequence[Row], silences: Readings, moments: int, fit: Collect
     if holder:
         enough["the next holder"] = [more for _, more in holder]
     words.append(
-        f"Past that makes no measurable difference to all of it (paired): {', '.join(_enough(what, pasts_s, worse) for what, worse in enough.items())}."
+        "Past that makes no measurable difference to all of it (paired): "
+        f"{', '.join(_enough(what, pasts_s, worse) for what, worse in enough.items())}."
     )
     if baselines:
         best = max(baselines, key=lambda row: row.quality.auc.value)
@@ -226,12 +236,15 @@ def describe(rows: Sequence[Row], silences: Readings, moments: int, fit: Collect
             else f"on {len(fit.dialogues)} other dialogue{'s' * (len(fit.dialogues) > 1)}"
         )
         words.append(
-            f"Logistic regressions on the last frames alone, fitted {fitted} (dashed), reach an AUC of {ranged(best.quality.auc)} at best, "
-            f"with {best.past_s:g} s: {apart}; their log-loss is then {best.quality.loss.value:.2f} nats."
+            f"Logistic regressions on the last frames alone, fitted {fitted} (dashed), reach an "
+            f"AUC of {ranged(best.quality.auc)} at best, "
+            f"with {best.past_s:g} s: {apart}; their log-loss is then "
+            f"{best.quality.loss.value:.2f} nats."
         )
     else:
         words.append(
-            "Fixed-order baselines are left out: the dialogues that some would be fitted on have only shifts or only holds."
+            "Fixed-order baselines are left out: the dialogues that some would be fitted on have "
+            "only shifts or only holds."
         )
     return " ".join(words)
 
@@ -246,7 +259,9 @@ def _enough(what: str, pasts_s: Sequence[float], worse: Sequence[Estimate]) -> s
 
 
 def _draw(rows: Sequence[Row], panels: Any, *, has_moments: bool) -> None:
-    """AUC on the left, log-loss on the right, against the past on a logarithmic axis; all the past stands at its end."""
+    """AUC on the left, log-loss on the right, against the past on a logarithmic axis; all the past
+    stands at its end.
+    """
     longest = max(row.past_s for row in rows if row.past_s != ALL)
     for panel, measure in zip(panels, ("auc", "loss"), strict=True):
         lines: list[tuple[str, str, Any, str, list[tuple[float, Estimate]]]] = []

@@ -17,6 +17,7 @@ from turnstream.models.latents.collect import load_network
 from turnstream.models.latents.collection import Collection, Event
 from turnstream.models.latents.command import VIEWS
 from turnstream.models.latents.events import probes
+from turnstream.models.latents.events.label_contrasts import find_cases
 from turnstream.models.latents.events.probe_fits import (
     States,
     auc_of,
@@ -35,7 +36,7 @@ from turnstream.models.latents.events.probe_results import (
     draw_probes,
     table,
 )
-from turnstream.models.latents.events.probes import find_cases, main, network_of, probe
+from turnstream.models.latents.events.probes import main, network_of, probe
 from turnstream.stream.errors import ConfigError
 
 from ..planted_silences import planted_silences
