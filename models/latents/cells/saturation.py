@@ -15,7 +15,7 @@ update gate is 1, and lets it in where it is 0.
 from __future__ import annotations
 
 import argparse
-import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +42,7 @@ from ..collect import (
 )
 from ..collection import Collection
 from ..options import add_out, check_files, shown
+from ..parts import Parts, parts_beside
 from ..quality import quality_of
 from ..tables import write_rows
 from ..views import LIGHT, View, dialogue_of, picture
@@ -57,6 +58,8 @@ MEANINGS = {
     "forget": "0: empties the cell; 1: keeps it",
     "output": "0: hides the cell; 1: shows it",
 }
+
+Counts = dict[str, NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def main(args: argparse.Namespace) -> int:
     check_matplotlib()
     check_files(args, ".png")
     model, name, dialogues = heard_by(args.source, args.model)
-    found = gate_saturation(model, dialogues, args.out.with_suffix(".part.npz"))
+    found = gate_saturation(model, dialogues, parts_beside(args.out))
     if args.csv is not None:
         write_saturation(found, args.csv)
     quality = quality_of(Collection(args.source)).in_words() if args.source.is_dir() else ""
@@ -119,8 +122,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def heard_by(source: Path, folder: Path | None) -> tuple[TurnModel, str, list[Dialogue]]:
-    """A network, its name, and the dialogues of a manifest, an audio file or a collection for it to
-    hear.
+    """A network, its name, and the dialogues of a source for it to hear.
 
     Raises:
         ConfigError: the collection is of another network.
@@ -143,16 +145,16 @@ def heard_by(source: Path, folder: Path | None) -> tuple[TurnModel, str, list[Di
 
 
 def gate_saturation(
-    model: TurnModel, dialogues: Sequence[Dialogue], progress: Path | None = None
+    model: TurnModel, dialogues: Sequence[Dialogue], kept: Path | None = None
 ) -> Saturation:
-    """Hear dialogues and count how often every gate is saturated; memory is that of one dialogue's
-    audio and of the counts.
+    """Hear dialogues and count how often every gate is saturated.
+
+    Memory is that of one dialogue's audio and of the counts.
 
     Args:
         model: in evaluation mode.
         dialogues: to hear.
-        progress: file (.npz) that holds the counts between dialogues, so that a run that was cut
-            short is gone on with; gone in the end.
+        kept: folder that holds the counts of each dialogue while the work lasts; None keeps none.
     Raises:
         ConfigError: neither layer of the network has gates or a bounded state.
         DialogueError: a dialogue that cannot be read, or not one frame in all of them.
@@ -163,27 +165,19 @@ def gate_saturation(
             "expected a recurrent network, got one whose layers are both linear read-outs (kind "
             "none): nothing in it gates or saturates"
         )
-    counts, done = _resumed(model, dialogues, progress)
+    key = [weights_sha256(model)]
+    for dialogue in dialogues:
+        key += [dialogue.id, *map(str, dialogue.audio), str(dialogue.start_s), str(dialogue.end_s)]
+    parts, counts = Parts(kept, json.dumps(key)), {}
     for number, dialogue in enumerate(tqdm(dialogues, desc="gates", unit="dialogue", disable=None)):
-        if number < done:
-            continue
-        audio = load_sound(dialogue, model.config.features.sample_rate_hz)
-        for output, _, inside in listen_inside(model, audio):
-            counts["frames"] = (
-                counts.get("frames", np.zeros((), np.int64)) + 2 * output.vad.shape[2]
-            )
-            for layer, values in inside.items():
-                for gate in (*GATES[of_layers[layer]], *(["h"] if values else [])):
-                    _add(counts, f"{layer} {gate}", values[gate].flatten(0, 1), gate)
-        if progress is not None:
-            _keep(counts, number + 1, model, dialogues, progress)
-    frames = int(counts.get("frames", np.zeros(())))
+        made = parts.of(number, lambda dialogue=dialogue: _count(model, dialogue, of_layers))
+        counts = {name: counts.get(name, 0) + values for name, values in made.items()}
+    frames = int(counts.get("frames", 0))
     if not frames:
         raise DialogueError(
             f"expected audio of at least a frame, got {len(dialogues)} dialogues without one"
         )
-    if progress is not None:
-        progress.unlink(missing_ok=True)
+    parts.remove()
     found: list[GateShares] = []
     for layer in RNNS:
         config = getattr(model, RNNS[layer]).config
@@ -309,7 +303,19 @@ def _layer_name(found: Saturation, layer: str, depth: int) -> str:
     )
 
 
-def _add(counts: dict[str, NDArray[np.int64]], name: str, values: torch.Tensor, gate: str) -> None:
+def _count(model: TurnModel, dialogue: Dialogue, of_layers: dict[str, str]) -> Counts:
+    """Hear one dialogue."""
+    counts: Counts = {"frames": np.zeros((), np.int64)}
+    audio = load_sound(dialogue, model.config.features.sample_rate_hz)
+    for output, _, inside in listen_inside(model, audio):
+        counts["frames"] += 2 * output.vad.shape[2]
+        for layer, values in inside.items():
+            for gate in (*GATES[of_layers[layer]], *(["h"] if values else [])):
+                _add(counts, f"{layer} {gate}", values[gate].flatten(0, 1), gate)
+    return counts
+
+
+def _add(counts: Counts, name: str, values: torch.Tensor, gate: str) -> None:
     """Count values (N, layers, H): (layers, H) for each side, and (layers, BINS)."""
     low, left, right = (-1.0, -STATE, STATE) if gate == "h" else (0.0, LEFT, RIGHT)
     sides = {
@@ -322,46 +328,6 @@ def _add(counts: dict[str, NDArray[np.int64]], name: str, values: torch.Tensor, 
     )
     for side, count in sides.items():
         counts[f"{name} {side}"] = counts.get(f"{name} {side}", np.zeros_like(count)) + count
-
-
-def _key(model: TurnModel, dialogues: Sequence[Dialogue]) -> str:
-    heard = [
-        (dialogue.id, [str(path) for path in dialogue.audio], dialogue.start_s, dialogue.end_s)
-        for dialogue in dialogues
-    ]
-    return hashlib.sha256(f"{weights_sha256(model)} {heard}".encode()).hexdigest()
-
-
-def _keep(
-    counts: dict[str, NDArray[np.int64]],
-    done: int,
-    model: TurnModel,
-    dialogues: Sequence[Dialogue],
-    path: Path,
-) -> None:
-    part = path.with_name(f"{path.stem}.writing.npz")
-    arrays: dict[str, Any] = {
-        "key": np.array(_key(model, dialogues)),
-        "done": np.array(done),
-        **counts,
-    }
-    np.savez(part, **arrays)
-    part.replace(path)
-
-
-def _resumed(
-    model: TurnModel, dialogues: Sequence[Dialogue], path: Path | None
-) -> tuple[dict[str, NDArray[np.int64]], int]:
-    """Counts of an earlier run over the same dialogues by the same network, and how many it had
-    heard; else nothing.
-    """
-    if path is None or not path.is_file():
-        return {}, 0
-    with np.load(path) as there:
-        counts = dict(there)
-    if str(counts.pop("key")) != _key(model, dialogues):
-        return {}, 0
-    return counts, int(counts.pop("done"))
 
 
 def _draw_units(panel: Any, shares: GateShares, layer: str) -> None:

@@ -14,7 +14,6 @@ from ..collection import Collection
 from ..tables import write_rows
 from ..views import COLOURS, LIGHT, View, picture
 from .effects import LEVEL, Effect, UnitEffects
-from .silence_windows import SilenceWindows
 
 NAMED = 12  # of the first units, whose names are written into the picture
 KINDS = ("shift", "hold")
@@ -76,7 +75,7 @@ def describe_ranking(ranking: UnitEffects, search: UnitSearch) -> str:
     )
     return (
         f"Each unit of {ranking.layer} alone is set to its mean, from {windows.before_s:g} s "
-        f"before a mutual silence until p_shift is read in it, at {_counted(windows)}. Left: mean "
+        f"before a mutual silence until p_shift is read in it, at {windows.readings.counted}. Left: mean "
         "absolute change of p_shift, within speaker, with 95 % intervals. Unit "
         f"{order[0]} changes it most, by {in_words(first.magnitude)}: "
         f"{in_words(first.at('shift'), sign=True)} at shifts, "
@@ -135,7 +134,7 @@ def describe_effect(effect: Effect, words: str) -> str:
     """Return what is seen, in words."""
     before, after = effect.scores()
     return (
-        f"p_shift 0.25 s into {_counted(effect.windows)}, as it is and with {words}. Mean change, "
+        f"p_shift 0.25 s into {effect.windows.readings.counted}, as it is and with {words}. Mean change, "
         f"within speaker, with 95 % intervals: {in_words(effect.at('shift'), sign=True)} at "
         f"shifts, {in_words(effect.at('hold'), sign=True)} at holds; mean absolute change "
         f"{in_words(effect.magnitude)}. AUC of shift against hold {_auc(before.auc)} before, "
@@ -190,17 +189,6 @@ def in_words(value: Estimate, *, sign: bool = False) -> str:
 
 def _auc(value: Estimate | None) -> str:
     return "unknown" if value is None or np.isnan(value.value) else f"{value.value:.3f}"
-
-
-def _counted(windows: SilenceWindows) -> str:
-    shifts, dialogues = (
-        int(windows.readings.happened.sum()),
-        len(np.unique(windows.readings.number)),
-    )
-    return (
-        f"{shifts} shifts and {len(windows) - shifts} holds of {dialogues} "
-        f"dialogue{'s' * (dialogues != 1)}"
-    )
 
 
 def _draw_sizes(panel: Any, sizes: list[Estimate]) -> None:

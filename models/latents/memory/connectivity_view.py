@@ -25,6 +25,7 @@ from ..collect import (
     opened_collection,
 )
 from ..collection import Collection
+from ..drawing import listed, many
 from ..options import add_number, add_out, check_files, shown
 from ..parts import Parts, parts_beside
 from ..views import COLOURS, LIGHT, View, legend_below, picture
@@ -42,6 +43,7 @@ from .connectivity import (
 NAMED_HZ = (100, 250, 500, 1000, 2000, 4000)
 SHORTEST_FRAME = 0.5  # where the newest frame begins on a logarithmic axis of lags
 SHARES = (0.5, 0.9)
+SCORE_WORDS = {"logit": "the logit of p(shift)", "p_shift": "p(shift)"}
 LEAST_PLATEAU = 0.001  # of the newest second's magnitude, to be called one
 
 
@@ -88,10 +90,8 @@ def view_connectivity(
         ConfigError: no shifts or no holds, or a network without memory beyond its features.
     """
     found = connect(model, collection, reach_s, of=of, kept=npz)
-    title = (
-        f"Connectivity of {name or collection.about.model}: what its "
-        f"{'logit of p(shift)' if of == 'logit' else 'p(shift)'} listens to"
-    )
+    network = name or collection.about.model
+    title = f"Connectivity of {network}: what {SCORE_WORDS[of]} listens to"
     caption = describe(found, of)
     with picture(
         out, title, caption, (10.5, 8.6), nrows=3, ncols=2, height_ratios=[1, 1, 1.25]
@@ -106,101 +106,58 @@ def view_connectivity(
 
 
 def describe(found: Connectivity, of: Score = "logit") -> str:
-    """What is seen, in words."""
+    """Return what is seen: a sentence, and the figures."""
     shifts, holds = int(found.shift.sum()), int((~found.shift).sum())
-    dialogues, reach_s = len(found.sums), found.picture.shape[2] / found.rate_hz
-    full = int(found.counts[:, 0, :, -1].sum())
-    words = [
-        "Mean magnitude of the gradient of "
-        f"{'the logit of p(shift)' if of == 'logit' else 'p(shift)'} with respect to each log-mel "
-        "value "
-        f"(per unit, about 17 dB) of the {reach_s:g} s before, over {shifts} shifts and {holds} "
-        f"holds of {dialogues} dialogue{'s' * (dialogues > 1)}"
-        + (
-            f"; {shifts + holds - full} of them have less than that before them and count as far "
-            "as they go."
-            if full < shifts + holds
-            else "."
-        )
-    ]
-    for moment, into_s in enumerate(found.into_s):
-        when = f"{into_s:g} s into the silence" if into_s else "At the silence's start"
-        spans: list[str] = []
-        for kind, kind_name in enumerate(KINDS):
-            times = (found.time_within(moment, kind, share) for share in SHARES)
-            parts = zip(SHARES, map(_seconds, times), strict=True)
-            within = " and ".join(f"{share:.0%} within {time}" for share, time in parts)
-            spans.append(f"{kind_name}s {within.replace('%', ' %')}")
-        words.append(
-            f"{when}: {', '.join(spans)}; "
-            f"{_compared(found.longer_for_shifts(moment), 1 / found.rate_hz)}."
-        )
-    curves = np.nan_to_num(found.curves[0])  # (kinds, R, channels)
-    own = [_share(curves[kind, :, 0], curves[kind]) for kind in (0, 1)]
-    channel = (
-        f"the channel of the speaker before the silence has {own[0]:.0f} % (shifts) and "
-        f"{own[1]:.0f} % (holds)"
-    )
-    encoder = f"the encoder's reach ({found.encoder_frames / found.rate_hz:.2f} s, marked)"
-    if curves.shape[1] <= found.encoder_frames:
-        words.append(f"Of the former, {channel}. Nothing beyond {encoder} was looked at.")
-    else:
-        within = [_share(curves[kind, : found.encoder_frames], curves[kind]) for kind in (0, 1)]
-        words.append(
-            f"Of the former, {encoder} has {within[0]:.0f} % (shifts) and {within[1]:.0f} % "
-            "(holds); "
-            f"what is further back comes through the recurrent layers alone; {channel}."
-        )
-        words.append(_tails(found))
-    if dialogues < 2:
-        words.append("From one dialogue there are no intervals.")
-    return " ".join([*words, found.quality.in_words()])
-
-
-def _compared(difference: Estimate, frame_s: float) -> str:
-    if np.isnan(difference.low):
-        return f"half-life of shifts {difference.value:+.2f} s against holds"
-    if abs(difference.value) < frame_s:
-        return "the half-lives of shifts and holds are less than a frame apart"
-    apart = (
-        "they differ" if difference.low > 0 or difference.high < 0 else "no measurable difference"
-    )
-    return (
-        f"half-life of shifts {difference.value:+.2f} s against holds ({difference.low:+.2f} to "
-        f"{difference.high:+.2f}): {apart}"
-    )
-
-
-def _tails(found: Connectivity) -> str:
-    """How the magnitude falls beyond the encoder's reach, and what does not fall."""
     reach_s = found.picture.shape[2] / found.rate_hz
-    words: list[str] = []
-    for kind, name in enumerate(KINDS):
-        decay = found.decay(0, kind)
-        constant_s, straight = float(decay.constant_s[0]), float(decay.straight[0])
-        fall = (
-            f"about exponentially, with a time constant of {constant_s:.2f} s"
-            if straight >= STRAIGHT and np.isfinite(constant_s)
-            else "not as one exponential"
+    short = shifts + holds - int(found.counts[:, 0, :, -1].sum())
+    curves = np.nan_to_num(found.curves[0])  # (kinds, R, channels)
+    frames = found.encoder_frames
+    figures = {"silences with less before them": str(short) if short else ""}
+    for moment, into_s in enumerate(found.into_s):
+        when = f"{into_s:g} s into the silence" if into_s else "at its start"
+        for kind, name in enumerate(KINDS):
+            times = [_seconds(found.time_within(moment, kind, share)) for share in SHARES]
+            figures[f"{when}, {name}s"] = ", ".join(
+                f"{100 * share:.0f} % within {time}"
+                for share, time in zip(SHARES, times, strict=True)
+            )
+        figures[f"{when}, half-life of shifts against holds"] = _seconds(
+            found.longer_for_shifts(moment), "+"
         )
-        share = float(decay.plateau_share()[0])
-        left = f"{100 * share:.1f} % of the newest second's magnitude"
-        plateau = (
-            f"and still falls at {reach_s:g} s"
-            if share < LEAST_PLATEAU
-            else f"to a plateau of {left}, which does not fall within {reach_s:g} s"
-        )
-        words.append(f"of {name}s it falls {fall}, {plateau}")
+    figures["in the channel of the speaker before"] = _shares(curves[:, :, :1], curves)
+    encoder = f"in the encoder's reach ({frames / found.rate_hz:.2f} s, marked)"
+    if reach_s * found.rate_hz <= frames:
+        figures[encoder] = "all that was looked at"
+    else:
+        figures[encoder] = f"{_shares(curves[:, :frames], curves)}; the rest by recurrence alone"
+        figures |= {f"beyond it, {name}s": _tail(found, kind) for kind, name in enumerate(KINDS)}
     return (
-        f"Beyond it, {'; '.join(words)}. Half-lives leave out a plateau, and count how the fall "
-        "goes on beyond the reach."
+        f"Mean magnitude of the gradient of {SCORE_WORDS[of]} with respect to each log-mel value "
+        f"(per unit, about 17 dB) of the {reach_s:g} s before, over {shifts} shifts and {holds} "
+        f"holds of {many(len(found.sums), 'dialogue')}; intervals are over dialogues. Half-lives "
+        "leave out a plateau, and count how the fall goes on beyond the reach. "
+        f"{listed(figures)} {found.quality.in_words()}"
     )
 
 
-def _seconds(time: Estimate) -> str:
-    return f"{time.value:.2f} s" + (
-        "" if np.isnan(time.low) else f" ({time.low:.2f}-{time.high:.2f})"
-    )
+def _tail(found: Connectivity, kind: int) -> str:
+    """How the magnitude falls beyond the encoder's reach, and what does not fall."""
+    decay = found.decay(0, kind)
+    constant_s, share = float(decay.constant_s[0]), float(decay.plateau_share()[0])
+    exponential = float(decay.straight[0]) >= STRAIGHT and np.isfinite(constant_s)
+    fall = f"time constant {constant_s:.2f} s" if exponential else "not one exponential"
+    left = f"plateau {100 * share:.1f} % of the newest second's magnitude"
+    return f"{fall}, {left if share >= LEAST_PLATEAU else 'no plateau yet'}"
+
+
+def _seconds(time: Estimate, sign: str = "") -> str:
+    interval = "" if np.isnan(time.low) else f" ({time.low:{sign}.2f} to {time.high:{sign}.2f})"
+    return f"{time.value:{sign}.2f} s{interval}"
+
+
+def _shares(part: Any, whole: Any) -> str:
+    shares = [_share(part[kind], whole[kind]) for kind in (0, 1)]
+    return ", ".join(f"{share:.0f} % ({name}s)" for share, name in zip(shares, KINDS, strict=True))
 
 
 def _share(part: Any, whole: Any) -> float:
@@ -208,9 +165,7 @@ def _share(part: Any, whole: Any) -> float:
 
 
 def _draw_pictures(found: Connectivity, features: FeatureConfig, panels: Any) -> None:
-    """Mel bands against lags, 0.25 s into the silence: a row of KINDS, a column of CHANNELS; one
-    scale for all four.
-    """
+    """Mel bands against lags: a row of KINDS, a column of CHANNELS; one scale for all four."""
     edges_s = _lag_edges(found)
     shown = np.ma.masked_invalid(found.picture[0])
     top = float(np.nanpercentile(found.picture[0], 99.9))

@@ -26,6 +26,7 @@ from ..collect import (
     opened_collection,
 )
 from ..collection import Collection
+from ..drawing import listed
 from ..options import RESUMED, add_out, check_files, shown
 from ..parts import Parts, parts_beside
 from ..quality import measure_quality
@@ -134,74 +135,52 @@ def count_all(ways: Sequence[Oracle], *, stepwise: bool, asked: Asked) -> list[E
 def describe(
     asked: Asked, together: Sequence[Errors], alone: Sequence[Errors], collection: Collection
 ) -> str:
-    """What is seen, in words."""
+    """Return what is seen: a sentence, and the figures."""
     readings, network = asked.readings, alone[0]
-    shifts, dialogues = int(readings.happened.sum()), len(np.unique(readings.number))
-    words = [
-        f"{shifts} shifts and {len(readings) - shifts} holds of {dialogues} "
-        f"dialogue{'s' * (dialogues > 1)}, read {SCORE_S:g} s into the silence.",
-        f"The network takes {network.missed} shifts for holds and {network.false} holds for "
-        f"shifts: balanced error {_percent(network.balanced)}, "
-        f"1-AUC within dialogue and speaker {_percent(network.ranking)}.",
-    ]
-    found: dict[bool, list[str]] = {True: [], False: []}
+    several = len(np.unique(readings.number)) > 1
+    figures = {
+        "the network": f"{network.missed} shifts for holds and {network.false} holds for shifts, "
+        f"balanced error {_percent(network.balanced)}, 1-AUC within dialogue and speaker "
+        f"{_percent(network.ranking)}"
+    }
     for way, errors in zip(asked.alone[1:], alone[1:], strict=True):
-        counted = (
-            f"{errors.mended} mended, {errors.spoiled} "
-            f"spoiled{', looks ahead' if way.ahead else ''}"
+        ahead = ", looks ahead" if way.ahead else ""
+        sure = "" if _measurable(errors.balanced_less) or not several else ", not measurable"
+        figures[way.name] = (
+            f"{-100 * errors.balanced_less.value + 0.0:+.1f} points{sure} ({errors.mended} mended, "
+            f"{errors.spoiled} spoiled{ahead})"
         )
-        found[_measurable(errors.balanced_less)].append(
-            f"{way.name} {-100 * errors.balanced_less.value + 0.0:+.1f} ({counted})"
+    if several:
+        last = max(place for place, way in enumerate(asked.together) if not way.ahead)
+        first, final = asked.together[0], asked.together[last]
+        gone = count_errors(final.log_odds, first.log_odds, readings).share_less
+        figures[f"step by step, from “{first.name}” to “{final.name}”"] = (
+            f"{_percent(gone)} of the balanced error goes away, {_percent(together[last].balanced)} "
+            "remains"
         )
-    words.append("Points of balanced error against the network, each alone,")
-    if dialogues < 2:
-        words.append(
-            f"without intervals: {'; '.join(found[False])}. One dialogue leaves none to fit "
-            "oracles on, so only what the network hears is varied."
-        )
-        return " ".join(words)
-    words.append(
-        "; ".join(
-            [f"measurable: {'; '.join(found[True])}"] * bool(found[True])
-            + [f"not measurable: {'; '.join(found[False])}"] * bool(found[False])
-        )
-        + "."
-    )
-    last = max(place for place, way in enumerate(asked.together) if not way.ahead)
-    gone = count_errors(
-        asked.together[last].log_odds, asked.together[0].log_odds, readings
-    ).share_less
-    words.append(
-        f"Step by step, from “{asked.together[0].name}” to “{asked.together[last].name}”, "
-        f"{_percent(gone)} of the balanced error goes away"
-        f"{'' if _measurable(gone) else ', which is not measurable'}; "
-        f"{_percent(together[last].balanced)} remains."
-    )
-    words.append(
-        f"Who knows how many are shifts and guesses blindly has {100 * asked.guessing:.0f} %, so "
-        "that bound is to be compared with this, not with 50 %."
-    )
+        blind = "blind guesses that know how many are shifts, to compare that bound with"
+        figures[blind] = f"{100 * asked.guessing:.0f} %"
+    known = any("words" in way.name for way in asked.alone)
+    lacking = "" if known or not asked.fittable else _lacking_words(collection)
     if not asked.fittable:
-        words.append(
-            "Oracles that need fitting are left out: the dialogues that some would be fitted on "
-            "have only shifts or only holds."
+        lacking = (
+            "the dialogues that some would be fitted on have only shifts or only holds"
+            if several
+            else "one dialogue leaves none to fit on"
         )
-        return " ".join(words)
-    sources = sorted(
-        {collection.dialogues[int(number)].activity_from for number in np.unique(readings.number)}
+    figures["left out"] = lacking
+    sources = {collection.dialogues[int(number)].activity_from for number in readings.number}
+    return (
+        f"{readings.counted}, read {SCORE_S:g} s into the silence. Given are points of balanced "
+        "error against the network, of each way to ask alone. “True” voice activity is from: "
+        f"{', '.join(sorted(sources))}. Regressions are judged on dialogues that they were not "
+        f"fitted on. {listed(figures)}"
     )
-    words.append(
-        f"“True” voice activity is from: {', '.join(sources)}. Regressions are judged on "
-        "dialogues that they were not fitted on."
-    )
-    if not any("words" in way.name for way in asked.alone):
-        some = any(event.ending for event in collection.events("shift", "hold"))
-        words.append(
-            "Words are known of only some of the dialogues, so they are left out."
-            if some
-            else "Words are not known here."
-        )
-    return " ".join(words)
+
+
+def _lacking_words(collection: Collection) -> str:
+    some = any(event.ending for event in collection.events("shift", "hold"))
+    return "words, known of only some of the dialogues" if some else "words, which nobody knows"
 
 
 def _measurable(difference: Estimate) -> bool:

@@ -47,6 +47,15 @@ class Readings:
     def __len__(self) -> int:
         return len(self.number)
 
+    @property
+    def counted(self) -> str:
+        """How many shifts and holds there are of how many dialogues, in words."""
+        shifts, dialogues = int(self.happened.sum()), len(np.unique(self.number))
+        return (
+            f"{shifts} shifts and {len(self) - shifts} holds of {dialogues} "
+            f"dialogue{'s' * (dialogues != 1)}"
+        )
+
     def steps(self, frame_rate_hz: float) -> NDArray[np.int64]:
         """The newest step of a network that has been taken at each moment, (E,)."""
         return np.maximum((self.heard_s * frame_rate_hz + 1e-6).astype(np.int64) - 1, 0)

@@ -23,6 +23,7 @@ from turnstream.models.latents.cells.saturation import (
 )
 from turnstream.models.latents.collect import load_network, load_sound, read_source
 from turnstream.models.latents.collection import Collection
+from turnstream.models.latents.parts import Parts
 from turnstream.models.turn_model import TurnModel
 from turnstream.stream.errors import ConfigError
 
@@ -75,7 +76,7 @@ def test_a_run_that_was_cut_short_is_gone_on_with(
     model, dialogues, part = (
         network(("gru", 6), ("gru", 5)),
         read_source(tiny_manifest),
-        tmp_path / "gates.part.npz",
+        tmp_path / "gates.parts",
     )
     expected = gate_saturation(model, dialogues)
     heard: list[str] = []
@@ -101,9 +102,9 @@ def test_a_run_that_was_cut_short_is_gone_on_with(
 def test_counts_of_another_network_are_not_gone_on_with(
     tiny_manifest: Path, tmp_path: Path
 ) -> None:
-    dialogues, part = read_source(tiny_manifest)[:1], tmp_path / "gates.part.npz"
-    first, second = network(("gru", 6), ("gru", 5)), network(("gru", 6), ("gru", 4))
-    saturation._keep({"frames": np.array(999)}, 1, first, dialogues, part)
+    dialogues, part = read_source(tiny_manifest)[:1], tmp_path / "gates.parts"
+    second = network(("gru", 6), ("gru", 4))
+    Parts(part, "another network").of(0, lambda: {"frames": np.array(999)})
     assert gate_saturation(second, dialogues, part).frames == 2000
 
 
