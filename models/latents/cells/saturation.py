@@ -41,6 +41,7 @@ from ..collect import (
     read_source,
 )
 from ..collection import Collection
+from ..drawing import heading, listed, many
 from ..options import add_out, check_files, shown
 from ..parts import Parts, parts_beside
 from ..quality import quality_of
@@ -252,36 +253,28 @@ def draw_saturation(
 
 
 def saturation_in_words(found: Saturation, name: str) -> str:
-    """What the shares say, from the shares alone."""
+    """What the shares say: a sentence, and the medians."""
     minutes = found.frames / 2 / found.frame_rate_hz / 60
-    many = f"{found.dialogues} dialogue" + ("s" if found.dialogues > 1 else "")
-    words = [
-        f"Every dot is a unit of {name}: the share of the time in which its gate is "
-        f"left-saturated (below {LEFT}) and right-saturated (above {RIGHT}), "
-        f"over {many} ({minutes:.1f} minutes, both speakers). On the dotted line it is always one "
-        "or the other; in the corner at 0 it is never saturated. "
-        f"Of the state h the same is counted beyond -{STATE} and {STATE}. Below: how all values "
-        "are distributed."
-    ]
-    if not any(GATES[kind] for kind in found.kinds.values()):
-        words.append(
-            f"This network ({' and '.join(dict.fromkeys(found.kinds.values()))}) has no gates, so "
-            "only its states are shown."
-        )
-    words.append(
-        f"Medians over units, and in brackets how many are so for {MOSTLY * 100:.0f} % of the "
-        "time or more:"
-    )
+    figures: dict[str, str] = {}
     for layer, depth in dict.fromkeys((shares.layer, shares.depth) for shares in found.gates):
         gates = [shares for shares in found.gates if (shares.layer, shares.depth) == (layer, depth)]
-        words.append(
-            f"{_layer_name(found, layer, depth)}, {len(gates[0].left)} units: "
-            f"{', '.join(map(_in_words, gates))}."
+        figures[f"{_layer_name(found, layer, depth)}, {len(gates[0].left)} units"] = ", ".join(
+            map(_in_words, gates)
         )
-    for layer, kind in found.kinds.items():
-        if kind == "none":
-            words.append(f"{layer} is a linear read-out and has nothing to count.")
-    return " ".join(words)
+    linear = [layer for layer, kind in found.kinds.items() if kind == "none"]
+    figures["linear, with nothing to count"] = ", ".join(linear)
+    if not any(GATES[kind] for kind in found.kinds.values()):
+        kinds = " and ".join(dict.fromkeys(found.kinds.values()))
+        figures["without gates"] = f"this network ({kinds}), so only its states are shown"
+    return (
+        f"Every dot is a unit of {name}: the share of the time in which its gate is left-saturated "
+        f"(below {LEFT}) and right-saturated (above {RIGHT}), over "
+        f"{many(found.dialogues, 'dialogue')} ({minutes:.1f} minutes, both speakers). On the dotted "
+        "line it is always one or the other; in the corner at 0 it is never saturated. Of the "
+        f"state h the same is counted beyond -{STATE} and {STATE}. Below: how all values are "
+        "distributed. Medians over units, and in brackets how many are so for "
+        f"{MOSTLY * 100:.0f} % of the time or more: {listed(figures)}"
+    )
 
 
 def _in_words(shares: GateShares) -> str:
@@ -363,11 +356,8 @@ def _draw_units(panel: Any, shares: GateShares, layer: str) -> None:
         xlabel=f"share of time {below}",
         ylabel=f"share of time {above}",
     )
-    panel.set_title(
-        f"{layer}\n" + ("state h" if shares.gate == "h" else f"{shares.gate} gate"),
-        fontsize=9.5,
-        color=LIGHT.ink,
-    )
+    gate = "state h" if shares.gate == "h" else f"{shares.gate} gate"
+    heading(panel, f"{layer}\n{gate}")
 
 
 def _draw_values(panel: Any, shares: GateShares) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from ....stream.errors import ConfigError, DialogueError
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import LAYERS, Collection
+from ..drawing import listed, many
 from ..options import add_number, add_out, add_seed, check_files, shown
 from ..tables import write_rows
 from ..views import LIGHT, View, check_suffix, picture, red_to_blue, write_page
@@ -120,58 +121,42 @@ def draw_units(search: UnitSearch, out: Path, layers: Sequence[str] = LAYERS) ->
 
 
 def search_in_words(search: UnitSearch) -> str:
-    """What was found, from the scores alone."""
-    many = f"{search.dialogues} dialogue" + ("s" if search.dialogues > 1 else "")
-    words = [
-        f"Each unit alone, in {many} ({search.minutes:.1f} minutes): chosen on one half "
-        f"({search.halves}), scored on the other, and the other way round. "
-        "Given is the mean of both scores; below AUC 0.5, or 0, a unit falls where the answer is "
-        "yes or the amount grows. In brackets, the level that the "
-        "best unit seldom exceeds where it is chosen by chance, on answers turned round in time."
-    ]
+    """What was found: a sentence, and the figures of every target."""
+    figures: dict[str, str] = {}
     lost: list[str] = []
     for found in search.best():
         if found.held_out > found.level:
-            words.append(f"{found.target.name}: {best_in_words(found)}.")
+            figures[found.target.name] = best_in_words(found)
         else:
-            lost.append(
-                f"{found.target.name} {score_in_words(found, found.held_out)} "
-                f"({score_in_words(found, found.level)})"
-            )
-    if lost:
-        words.append(f"No unit does better than chance may: {'; '.join(lost)}.")
-    few = [
-        target.name
-        for target in TARGETS
-        if not any(found.target == target and found.known for found in search.found)
-    ]
-    if few:
-        words.append(f"Too rare here for a score: {', '.join(few)}.")
-    return " ".join(words)
+            level = score_in_words(found, found.level)
+            lost.append(f"{found.target.name} {score_in_words(found, found.held_out)} ({level})")
+    known = {found.target.name for found in search.found if found.known}
+    figures["no unit does better than chance may"] = ", ".join(lost)
+    figures["too rare here for a score"] = ", ".join(
+        target.name for target in TARGETS if target.name not in known
+    )
+    return (
+        f"Each unit alone, in {many(search.dialogues, 'dialogue')} ({search.minutes:.1f} minutes): "
+        f"chosen on one half ({search.halves}), scored on the other, and the other way round. Given "
+        "is the mean of both scores; below AUC 0.5, or 0, a unit falls where the answer is yes or "
+        "the amount grows. In brackets, the level that the best unit seldom exceeds where it is "
+        f"chosen by chance, on answers turned round in time. {listed(figures)}"
+    )
 
 
 def best_in_words(found: Found) -> str:
     """The chosen units of a search, how well they track, and how sure that is."""
     first, second = found.chosen
-    units = (
-        f"{found.layer}:{first}"
-        if first == second
-        else f"{found.layer}:{first} and :{second}, one from each half,"
-    )
-    verb = "tracks" if first == second else "track"
-    words = next(words for above, words in VERDICTS if found.held_out < above)
+    units = f"{found.layer}:{first}" + f" and :{second}, one from each half" * (first != second)
+    verdict = next(words for above, words in VERDICTS if found.held_out < above)
     seen = int(found.stretches[:, 0].sum())
-    rough = f"; {seen} cases only" if seen < FEW else ""
     moves = found.moves[list(found.chosen)].max()
-    rough += (
-        f"; it moves by no more than {moves:.2g} in nine tenths of the time"
-        if moves < FAINT
-        else ""
-    )
-    above = f"{found.above} unit" + ("s are" if found.above != 1 else " is")
     return (
-        f"{units} {verb} it {words}, {signed_in_words(found)} "
-        f"({score_in_words(found, found.level)}; {above} above that in both halves{rough})"
+        f"{units}, {verdict}, {signed_in_words(found)} ({score_in_words(found, found.level)}, "
+        f"units above that in both halves {found.above}"
+        + f", {seen} cases only" * (seen < FEW)
+        + (f", it moves by {moves:.2g} at most in nine tenths of the time" if moves < FAINT else "")
+        + ")"
     )
 
 

@@ -112,8 +112,8 @@ def test_a_network_without_gates_shows_its_states(tiny_manifest: Path, tmp_path:
     found = gate_saturation(network(("none", 6), ("rnn", 5)), read_source(tiny_manifest)[:1])
     assert [(shares.layer, shares.gate) for shares in found.gates] == [("latent", "h")]
     view = draw_saturation(found, tmp_path / "gates.png")
-    assert "This network (none and rnn) has no gates, so only its states are shown." in view.caption
-    assert "latent_speaker is a linear read-out and has nothing to count." in view.caption
+    assert "without gates: this network (none and rnn), so only its states" in view.caption
+    assert "linear, with nothing to count: latent_speaker;" in view.caption
     with pytest.raises(
         ConfigError,
         match="expected a recurrent network, got one whose layers are both linear read-outs",
@@ -131,7 +131,7 @@ def test_words_count_the_units_that_hardly_gate() -> None:
     )
     words = saturation_in_words(found, "a network")
     assert "over 1 dialogue (1.0 minutes, both speakers)" in words
-    assert "latent (GRU), 3 units: update 20.0 % left (1) and under 0.1 % right (0)." in words
+    assert "latent (GRU), 3 units: update 20.0 % left (1) and under 0.1 % right (0);" in words
 
 
 def test_the_command_writes_a_picture_and_a_row_for_each_unit(
