@@ -96,11 +96,11 @@ VIEWS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
         "which share of the shift/hold errors goes away with which knowledge",
     ),
     "classes": (
-        "memory.classes",
+        "events.classes",
         "where the network beats models that see only so far, by class of moment",
     ),
     "seeds": (
-        "memory.seeds",
+        "cells.seeds",
         "which neighbours among the states are there again in networks trained anew, pair by pair",
     ),
     "animate": (

@@ -84,7 +84,7 @@ def test_the_command_searches_a_collection(
         )
         == 0
     )
-    assert "latent:3 tracks it" in capsys.readouterr().out
+    assert "latent:3, almost perfectly" in capsys.readouterr().out
 
 
 def test_dialogues_in_which_nothing_happens_and_other_files_are_refused(

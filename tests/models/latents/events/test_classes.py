@@ -5,8 +5,8 @@ import pytest
 
 from turnstream.cli import main
 from turnstream.models.latents.collection import Collection
+from turnstream.models.latents.events.classes import compare_classes, find_classes
 from turnstream.models.latents.labels import join_labels
-from turnstream.models.latents.memory.classes import compare_classes, find_classes
 from turnstream.models.latents.memory.readings import Readings
 from turnstream.stream.errors import ConfigError
 
@@ -76,7 +76,7 @@ def test_command_draws_and_writes(
 
 def test_one_dialogue_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
     from turnstream.models.latents.collect import load_network
-    from turnstream.models.latents.memory.classes import view_classes
+    from turnstream.models.latents.events.classes import view_classes
 
     collection = planted_collection(tmp_path / "one", dialogues=1)
     with pytest.raises(ConfigError, match=r"expected two or more dialogues .*, got 1"):

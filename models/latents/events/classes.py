@@ -2,7 +2,7 @@
 
 turnstream latents classes SOURCE --out classes.png [--csv FILE.csv] [--model RUN]
 
-The network and logistic regressions that see only the last frames (past.py) are asked 0.25 s into
+The network and logistic regressions that see only the last frames (memory/past.py) are asked 0.25 s into
 every shift and hold. The log-odds of all are fitted on other dialogues than they are judged on, the
 network's by an offset and a slope, so that none wins by being surer. Of each class of moments, the
 log-loss of the baseline that is best over all moments is compared with the network's. Every label
@@ -36,15 +36,15 @@ from ..collect import (
     opened_collection,
 )
 from ..collection import Collection, Event
-from ..events.label_contrasts import event_labels
+from ..memory.held_out import held_out_log_odds, is_fittable, log_loss
+from ..memory.past import ALL, FRAMES, fixed_order_baseline, recent_sound, score_with_past
+from ..memory.readings import Readings, silence_readings
 from ..moments import ENDINGS
 from ..options import add_out, check_files, shown
 from ..quality import measure_quality
 from ..tables import write_rows
 from ..views import LIGHT, View, picture
-from .held_out import held_out_log_odds, is_fittable, log_loss
-from .past import ALL, FRAMES, fixed_order_baseline, recent_sound, score_with_past
-from .readings import Readings, silence_readings
+from .label_contrasts import event_labels
 
 LEAST = 5  # moments of a class, for a figure
 NEAR_S = 2.0  # before a silence, in which a backchannel or an overlap counts

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from turnstream.cli import main
-from turnstream.models.latents.memory.seeds import survival
+from turnstream.models.latents.cells.seeds import survival
 from turnstream.stream.errors import ConfigError
 
 from ..planted import noise, planted_collection
