@@ -269,8 +269,8 @@ def saturation_in_words(found: Saturation, name: str) -> str:
     return (
         f"Every dot is a unit of {name}: the share of the time in which its gate is left-saturated "
         f"(below {LEFT}) and right-saturated (above {RIGHT}), over "
-        f"{many(found.dialogues, 'dialogue')} ({minutes:.1f} minutes, both speakers). On the dotted "
-        "line it is always one or the other; in the corner at 0 it is never saturated. Of the "
+        f"{many(found.dialogues, 'dialogue')} ({minutes:.1f} minutes, both speakers). On the "
+        "dotted line it is always one or the other; in the corner at 0 it is never saturated. Of the "
         f"state h the same is counted beyond -{STATE} and {STATE}. Below: how all values are "
         "distributed. Medians over units, and in brackets how many are so for "
         f"{MOSTLY * 100:.0f} % of the time or more: {listed(figures)}"

@@ -2,11 +2,11 @@
 
 turnstream latents classes SOURCE --out classes.png [--csv FILE.csv] [--model RUN]
 
-The network and logistic regressions that see only the last frames (memory/past.py) are asked 0.25 s into
-every shift and hold. The log-odds of all are fitted on other dialogues than they are judged on, the
-network's by an offset and a slope, so that none wins by being surer. Of each class of moments, the
-log-loss of the baseline that is best over all moments is compared with the network's. Every label
-of one's own makes classes, too.
+The network and logistic regressions that see only the last frames (memory/past.py) are asked 0.25 s
+into every shift and hold. The log-odds of all are fitted on other dialogues than they are judged
+on, the network's by an offset and a slope, so that none wins by being surer. Of each class of
+moments, the log-loss of the baseline that is best over all moments is compared with the network's.
+Every label of one's own makes classes, too.
 
 Source: the special functions in "Visualizing and understanding recurrent networks" (Karpathy,
 Johnson, Fei-Fei 2016), section 4.3: which characters the LSTM predicts better than n-grams.

@@ -155,8 +155,8 @@ def describe(
         first, final = asked.together[0], asked.together[last]
         gone = count_errors(final.log_odds, first.log_odds, readings).share_less
         figures[f"step by step, from “{first.name}” to “{final.name}”"] = (
-            f"{_percent(gone)} of the balanced error goes away, {_percent(together[last].balanced)} "
-            "remains"
+            f"{_percent(gone)} of the balanced error goes away, "
+            f"{_percent(together[last].balanced)} remains"
         )
         blind = "blind guesses that know how many are shifts, to compare that bound with"
         figures[blind] = f"{100 * asked.guessing:.0f} %"
