@@ -138,7 +138,8 @@ def search_in_words(search: UnitSearch) -> str:
     return (
         f"Each unit alone, in {many(search.dialogues, 'dialogue')} ({search.minutes:.1f} minutes): "
         f"chosen on one half ({search.halves}), scored on the other, and the other way round. "
-        "Given is the mean of both scores; below AUC 0.5, or 0, a unit falls where the answer is yes or "
+        "Given is the mean of both scores; below AUC 0.5, or 0, a unit falls where the answer is "
+        "yes or "
         "the amount grows. In brackets, the level that the best unit seldom exceeds where it is "
         f"chosen by chance, on answers turned round in time. {listed(figures)}"
     )

@@ -75,7 +75,8 @@ def describe_ranking(ranking: UnitEffects, search: UnitSearch) -> str:
     )
     return (
         f"Each unit of {ranking.layer} alone is set to its mean, from {windows.before_s:g} s "
-        f"before a mutual silence until p_shift is read in it, at {windows.readings.counted}. Left: "
+        f"before a mutual silence until p_shift is read in it, at {windows.readings.counted}. "
+        "Left: "
         "mean absolute change of p_shift, within speaker, with 95 % intervals. Unit "
         f"{order[0]} changes it most, by {in_words(first.magnitude)}: "
         f"{in_words(first.at('shift'), sign=True)} at shifts, "
@@ -135,7 +136,8 @@ def describe_effect(effect: Effect, words: str) -> str:
     before, after = effect.scores()
     return (
         f"p_shift 0.25 s into {effect.windows.readings.counted}, as it is and with {words}. "
-        f"Mean change, within speaker, with 95 % intervals: {in_words(effect.at('shift'), sign=True)} at "
+        "Mean change, within speaker, with 95 % intervals: "
+        f"{in_words(effect.at('shift'), sign=True)} at "
         f"shifts, {in_words(effect.at('hold'), sign=True)} at holds; mean absolute change "
         f"{in_words(effect.magnitude)}. AUC of shift against hold {_auc(before.auc)} before, "
         f"{_auc(after.auc)} with it; within speaker {_auc(before.auc_within)} and "
