@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import importlib.util
 import json
@@ -11,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -556,3 +558,58 @@ def test_latents_commands_lead_from_calls_to_views(
     )
     monkeypatch.chdir(tmp_path)
     assert cli.main(shlex.split(listening)[1:]) == 0
+
+
+LATENTS = "models/latents/README.md"
+
+
+@pytest.fixture(scope="module")
+def heard_by_any_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder in which the README's network that is not ours has heard the sample."""
+    folder = tmp_path_factory.mktemp("any_network")
+    shutil.copy(bundled_sample(), folder)
+    (folder / "calls.jsonl").write_text('{"audio": "call.flac"}')
+    (block,) = (block for block in BLOCKS if block.readme == LATENTS and "LSTM" in block.code)
+    with contextlib.chdir(folder), warnings.catch_warnings():
+        warnings.simplefilter("default")
+        exec(block.code, {})
+    return folder
+
+
+@runs(LATENTS, "class Loudness")
+def test_states_of_any_module_become_a_collection(block: Block, heard_by_any_network: Path):
+    described = json.loads((heard_by_any_network / "loudness" / "collection.json").read_text())
+    assert described["sizes"] == {"latent": 16}
+    assert described["model"] == "Loudness rnn"
+
+
+@runs(LATENTS, "turnstream latents probes")
+@pytest.mark.filterwarnings("default")
+def test_views_take_any_network(block: Block, heard_by_any_network: Path):
+    run_all(block.commands, heard_by_any_network)
+    for made in ("probes.png", "units.csv", "activations.png"):
+        assert (heard_by_any_network / made).stat().st_size > 1000
+
+
+@runs(LATENTS, "turnstream latents export")
+def test_states_go_out_and_come_back(block: Block, heard_by_any_network: Path):
+    run_all(block.commands, heard_by_any_network)
+    assert (heard_by_any_network / "again" / "collection.json").is_file()
+
+
+@runs(LATENTS, "whisper = WhisperEncoder()")
+@pytest.mark.skipif(bool(NO_TEACHER), reason=f"needs {', '.join(NO_TEACHER)}")
+@pytest.mark.filterwarnings("default")
+def test_whispers_encoder_becomes_a_collection(block: Block, heard_by_any_network: Path):
+    """In a process of its own: Whisper's threads can wait for ever beside those of a training."""
+    done = subprocess.run(
+        [sys.executable, "-c", block.code],
+        cwd=heard_by_any_network,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    described = json.loads((heard_by_any_network / "whisper" / "collection.json").read_text())
+    assert (described["model"], described["sizes"]) == ("whisper_base", {"latent": 512})

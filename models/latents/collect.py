@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile as sf
@@ -33,13 +32,11 @@ from ..dialogues.activity import (
     segments_to_frames,
 )
 from ..dialogues.annotation import MOST_APART_S, activity_source, speech_activity
-from ..dialogues.events import floor_around
 from ..dialogues.loading import load_audio, load_texts
 from ..dialogues.manifest import Dialogue, read_manifest
 from ..dialogues.silero import SAMPLE_RATE_HZ, detect_activity, is_installed
 from ..dialogues.sphere import unreadable_audio
 from ..evaluation.predictions import DialoguePrediction, EvaluatedDialogue, at_activity_rate
-from ..evaluation.shift_hold import read_score
 from ..evaluation.torch_runner import dialogue_outputs
 from ..turn_model import TurnModel
 from .collection import (
@@ -47,24 +44,14 @@ from .collection import (
     About,
     CollectedDialogue,
     Collection,
-    FramesWriter,
     is_written,
     write_about,
-    write_events,
 )
-from .moments import (
-    EVENT_KINDS,
-    FLOORS,
-    SITUATIONS,
-    Moment,
-    find_floors,
-    find_moments,
-    find_situations,
-)
+from .moments import EVENT_KINDS, find_moments
+from .writing import columns_at, event_row, write_dialogue
 
 OWN_VAD = "the network's own voice activity"
 SPEAKING = 0.5  # p(speech) from which the network calls a speaker active
-FRAMES_PER_GROUP = 3000  # of the file: what a reader must hold at least
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -142,6 +129,28 @@ def load_network(folder: Path | None) -> TurnModel:
             f"{features.sample_rate_hz / features.hop_samples:g}"
         )
     return model
+
+
+def network_to_run(collection: Collection, folder: Path | None) -> TurnModel:
+    """Return the network of a checkpoint, for a view that runs it on a collection's dialogues.
+
+    Raises:
+        ConfigError: the collection is of a network that is not turnstream's.
+    """
+    if not collection.about.runnable:
+        raise ConfigError(
+            f"{collection.folder}: expected a collection of a network of turnstream's, which this "
+            f"view runs again, got states of {collection.about.model}, whose weights are not there"
+        )
+    return load_network(folder)
+
+
+def own_network(collection: Collection, folder: Path | None) -> TurnModel | None:
+    """Return the network of a checkpoint if it is the collection's, else None."""
+    if not collection.about.runnable:
+        return None
+    model = load_network(folder)
+    return model if weights_sha256(model) == collection.about.weights_sha256 else None
 
 
 def name_of(folder: Path | None) -> str:
@@ -224,8 +233,8 @@ def collect(model: TurnModel, name: str, dialogues: Sequence[Dialogue], out: Pat
     """
     config = model.config
     sizes = {"latent_speaker": config.speaker_rnn.hidden, "latent": config.dialogue_rnn.hidden}
-    described = tuple(_described(dialogue) for dialogue in dialogues)
-    about = About(name, weights_sha256(model), config.frame_rate_hz, sizes, described)
+    all_of = tuple(map(described, dialogues))
+    about = About(name, weights_sha256(model), config.frame_rate_hz, sizes, all_of)
     write_about(out, about)
     for number, dialogue in enumerate(
         tqdm(dialogues, desc="collect", unit="dialogue", disable=None)
@@ -235,7 +244,8 @@ def collect(model: TurnModel, name: str, dialogues: Sequence[Dialogue], out: Pat
     return Collection(out)
 
 
-def _described(dialogue: Dialogue) -> CollectedDialogue:
+def described(dialogue: Dialogue) -> CollectedDialogue:
+    """Return a dialogue as a collection describes it."""
     source = OWN_VAD if own_vad(dialogue) else activity_source(dialogue)
     audio = tuple(str(path.resolve()) for path in dialogue.audio)
     return CollectedDialogue(
@@ -246,6 +256,7 @@ def _described(dialogue: Dialogue) -> CollectedDialogue:
         dialogue.start_s,
         dialogue.end_s,
         source,
+        None if dialogue.words is None else str(dialogue.words.resolve()),
     )
 
 
@@ -269,114 +280,61 @@ def _evaluate(
         vad = at_activity_rate(outputs["vad"], rate_hz, round(audio_s * FRAME_RATE_HZ))
         activity = _bridge_gaps(vad >= SPEAKING)
         backchannel = np.zeros_like(activity)
-    elif activity_source(dialogue) == "detector":
+        check_length(dialogue, activity, audio_s)
+    else:
+        activity, backchannel = activity_of(dialogue, audio_s)
+    prediction = DialoguePrediction.from_outputs(outputs, rate_hz, activity.shape[1])
+    return EvaluatedDialogue(dialogue.id, activity, backchannel, prediction), outputs
+
+
+def activity_of(dialogue: Dialogue, audio_s: float) -> tuple[BoolFrames, BoolFrames]:
+    """Return who spoke when and annotated backchannels, (2, T) each at 50 Hz, without a network.
+
+    Args:
+        dialogue: annotated, or else heard by Silero VAD.
+        audio_s: length of its audio.
+    Raises:
+        DialogueError: there is neither, or the activity is not as long as the audio.
+    """
+    if own_vad(dialogue):
+        raise DialogueError(
+            f"dialogue {dialogue.id!r}: expected who spoke when in the manifest, or Silero VAD "
+            "(extra `bench`), got neither"
+        )
+    if activity_source(dialogue) == "detector":
         activity = detect_activity(load_sound(dialogue, SAMPLE_RATE_HZ))
         backchannel = np.zeros_like(activity)
     else:
         activity, backchannel = speech_activity(dialogue)
+    check_length(dialogue, activity, audio_s)
+    return activity, backchannel
+
+
+def check_length(dialogue: Dialogue, activity: BoolFrames, audio_s: float) -> None:
+    """Refuse activity that is not as long as the audio.
+
+    Raises:
+        DialogueError: see above.
+    """
     activity_s = activity.shape[1] / FRAME_RATE_HZ
     if not activity.shape[1] or abs(audio_s - activity_s) > MOST_APART_S:
         raise DialogueError(
             f"dialogue {dialogue.id!r}: expected activity as long as the audio, {audio_s:.1f} s, "
             f"got {activity_s:.1f} s"
         )
-    prediction = DialoguePrediction.from_outputs(outputs, rate_hz, activity.shape[1])
-    return EvaluatedDialogue(dialogue.id, activity, backchannel, prediction), outputs
 
 
 def _collect(model: TurnModel, dialogue: Dialogue, out: Path, number: int, about: About) -> None:
     evaluated, outputs = _evaluate(model, dialogue)
     activity, backchannel = evaluated.activity, evaluated.backchannel
-    steps, rate_hz = outputs["vad"].shape[1], about.frame_rate_hz
     events = [
         event_row(dialogue.id, dialogue.split, moment, evaluated.stereo.p_next)
         for moment in find_moments(activity, backchannel, load_texts(dialogue))
     ]
-    newest = np.minimum(
-        ((np.arange(steps) + 1) * FRAME_RATE_HZ / rate_hz - 1 + 1e-6).astype(int),
-        activity.shape[1] - 1,
-    )
-    frame = np.arange(steps)
-    columns: dict[str, NDArray[Any]] = {
-        name: values.swapaxes(0, 1) for name, values in outputs.items()
-    }  # (T, 2, ...)
-    columns |= {
-        "dialogue": np.array(dialogue.id),
-        "split": np.array(dialogue.split),
-        "speaker": np.array([0, 1]),
-        "frame": frame[:, None],
-        "time_s": (frame[:, None] + 1) / rate_hz,
-        **{
-            name: labels[newest]
-            for name, labels in frame_columns(activity, backchannel, events).items()
-        },
-    }
-    columns = {
-        name: np.broadcast_to(values, (steps, 2)) if np.ndim(values) < 3 else values
-        for name, values in columns.items()
-    }
-    writer = FramesWriter(out, number, about.sizes, annotated=bool(backchannel.any()))
-    for start in range(0, steps, FRAMES_PER_GROUP):
-        writer.write(
-            {name: values[start : start + FRAMES_PER_GROUP] for name, values in columns.items()}
-        )
-    write_events(out, number, events)
-    writer.close()
-
-
-def frame_columns(
-    activity: BoolFrames, backchannel: BoolFrames, events: Sequence[dict[str, Any]]
-) -> dict[str, NDArray[Any]]:
-    """Return the labels of every frame at 50 Hz, by column of collection.py, (T, 2) or (T, 1).
-
-    Args:
-        activity: voice activity, (2, T).
-        backchannel: annotated backchannels, (2, T). If there are none, those of `events` count.
-        events: rows of the dialogue's events.
-    """
-    frames, reacting = activity.shape[1], backchannel.copy()
-    event, correct = np.full((frames, 1), "", "<U8"), np.full((frames, 1), np.nan)
-    for row in events:
-        span = slice(round(row["start_s"] * FRAME_RATE_HZ), round(row["end_s"] * FRAME_RATE_HZ))
-        if row["kind"] in ("shift", "hold"):
-            event[span], correct[span] = row["kind"], row["correct"]
-        elif row["kind"] == "backchannel":  # of annotated ones these are the same frames
-            reacting[row["speaker"], span] = True
-    return {
-        "speaking": activity.T,
-        "other_speaking": activity[::-1].T,
-        "holder": floor_around(activity)[0][:, None],
-        "situation": np.array(SITUATIONS)[find_situations(activity).T],
-        "floor": np.array(FLOORS)[find_floors(activity)][:, None],
-        "backchannel": reacting.T,
-        "event": event,
-        "correct": correct,
-    }
-
-
-def event_row(
-    dialogue: str, split: str, moment: Moment, p_next: NDArray[np.float32] | None
-) -> dict[str, Any]:
-    """Return a row of a dialogue's events.
-
-    The prediction of a shift or hold is read from p_next, (2, T) at 50 Hz, where it is known.
-    """
-    p_shift = correct = None
-    if p_next is not None and moment.kind in ("shift", "hold"):
-        p_shift = read_score(p_next[1 - moment.speaker], moment.start_frame)
-        correct = (p_shift >= 0.5) == (moment.kind == "shift")
-    return {
-        "dialogue": dialogue,
-        "split": split,
-        "kind": moment.kind,
-        "speaker": moment.speaker,
-        "next": moment.next,
-        "start_s": moment.start_frame / FRAME_RATE_HZ,
-        "end_s": moment.end_frame / FRAME_RATE_HZ,
-        "ending": moment.ending,
-        "p_shift": p_shift,
-        "correct": correct,
-    }
+    steps = outputs["vad"].shape[1]
+    columns = {name: values.swapaxes(0, 1) for name, values in outputs.items()}  # (T, 2, ...)
+    columns |= columns_at(about.frame_rate_hz, steps, activity, backchannel, events)
+    write_dialogue(out, number, about, columns, events, annotated=bool(backchannel.any()))
 
 
 def load_sound(dialogue: Dialogue, sample_rate_hz: int) -> Samples:

@@ -1,12 +1,18 @@
-"""Collected latents on disk: a folder of Parquet files, one for each dialogue, which pandas, polars, DuckDB or R read as well.
+"""Collected latents on disk: a folder of Parquet files, one for each dialogue.
 
-    collection.json         the network (name, hash, layer sizes, frame rate), and the dialogues with their audio
-    frames/00000.parquet    a row for every frame and speaker, speaker 0 before speaker 1 (COLUMNS, then the latents of each layer)
+Pandas, polars, DuckDB or R read them as well.
+
+    collection.json         the network (name, hash, layer sizes, frame rate), and the dialogues
+                            with their audio
+    frames/00000.parquet    a row for every frame and speaker, speaker 0 before speaker 1 (COLUMNS,
+                            then the latents of each layer)
     events/00000.parquet    a row for every event (EVENT_COLUMNS)
-    labels/00000.parquet    labels of one's own, in the order of the frames, where there are any (labels.py)
+    labels/00000.parquet    labels of one's own, in the order of the frames, where there are any
+                            (labels.py)
 
-Dialogues are written and read one after another, in blocks, so memory is bounded by one dialogue however many hours there are; a folder
-that lacks some of its dialogues is gone on with by collecting into it again.
+Dialogues are written and read one after another, in blocks, so memory is bounded by one dialogue
+however many hours there are. A folder that lacks some of its dialogues is resumed by collecting
+into it again.
 """
 
 from __future__ import annotations
@@ -23,6 +29,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ...stream.errors import ConfigError
+from .tables import to_numpy
 
 LAYERS = ("latent_speaker", "latent")  # the first RNN's output, and the last one's
 RNNS = {"latent_speaker": "speaker_rnn", "latent": "dialogue_rnn"}  # whose outputs the layers are
@@ -37,11 +44,14 @@ COLUMNS: dict[str, Any] = {
     "holder": pa.int8(),  # who spoke alone last; -1 before anyone has
     "situation": pa.dictionary(pa.int32(), pa.string()),  # what this speaker is doing (moments.py)
     "floor": pa.dictionary(pa.int32(), pa.string()),  # what the conversation is doing
-    "backchannel": pa.bool_(),  # this speaker is giving one, as among the events: where none is annotated, a short reaction (moments.py)
+    # this speaker is giving one, as among the events: where none is annotated, a short reaction
+    # (moments.py)
+    "backchannel": pa.bool_(),
     "event": pa.dictionary(
         pa.int32(), pa.string()
     ),  # "shift" or "hold" in a mutual silence that is clearly one, else ""
-    "correct": pa.bool_(),  # of such a silence: did the network say so 0.25 s into it? null elsewhere
+    # of such a silence: did the network say so 0.25 s into it? null elsewhere
+    "correct": pa.bool_(),
     "vad": pa.float32(),
     "p_now": pa.float32(),
     "p_future": pa.float32(),
@@ -80,6 +90,7 @@ class CollectedDialogue:
         sample_rate_hz: of raw audio, else None.
         start_s, end_s: the part of the files that it is.
         activity_from: what said who spoke when.
+        words: file of its words, absolute, or None.
     """
 
     id: str
@@ -89,6 +100,7 @@ class CollectedDialogue:
     start_s: float
     end_s: float | None
     activity_from: str
+    words: str | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +113,7 @@ class About:
         frame_rate_hz: rows a second and speaker.
         sizes: width of each of LAYERS.
         dialogues: in the order of the files.
+        runnable: it is a network of turnstream's, which views can run again.
     """
 
     model: str
@@ -108,6 +121,7 @@ class About:
     frame_rate_hz: float
     sizes: dict[str, int]
     dialogues: tuple[CollectedDialogue, ...]
+    runnable: bool = True
 
 
 class Collection:
@@ -130,7 +144,8 @@ class Collection:
         ]
         if missing:
             raise ConfigError(
-                f"{folder}: expected a whole collection, got one without {len(missing)} of its dialogues; collect into it again"
+                f"{folder}: expected a whole collection, got one without {len(missing)} of its "
+                "dialogues; collect into it again"
             )
 
     @property
@@ -152,7 +167,8 @@ class Collection:
         return tuple(pq.read_schema(path).names) if path.is_file() else ()
 
     def frames(self, number: int, columns: Sequence[str]) -> Columns:
-        """Columns of one dialogue by name: (T, 2), latents (T, 2, H). `correct` is a float, NaN where null.
+        """Columns of one dialogue by name: (T, 2), latents (T, 2, H). `correct` is a float, NaN
+        where null.
 
         A label of one's own is text, "" where unknown, or a number, NaN where unknown.
 
@@ -176,7 +192,9 @@ class Collection:
         }
 
     def backchannels_annotated(self, number: int) -> bool:
-        """Are the backchannels of a dialogue's frames annotated ones? Else they are short reactions."""
+        """Are the backchannels of a dialogue's frames annotated ones? Else they are short
+        reactions.
+        """
         metadata: dict[bytes, bytes] = (
             pq.read_schema(frames_file(self.folder, number)).metadata or {}
         )
@@ -205,8 +223,9 @@ class Collection:
             layer: one of LAYERS, or another column of numbers.
             before_s, after_s: how much, from the event's start.
         Returns:
-            (E, W, 2, H), or (E, W, 2) of a column that is no layer: the speaker before the event first; NaN outside of the dialogue. And the
-            times of the W frames' ends, from the event's start.
+            (E, W, 2, H), or (E, W, 2) of a column that is no layer: the speaker before the event
+            first; NaN outside of the dialogue. And the times of the W frames' ends, from the
+            event's start.
         """
         before, after = self.frame_of(before_s), self.frame_of(after_s)
         shape = (
@@ -231,9 +250,11 @@ class Collection:
     def sample(
         self, count: int, columns: Sequence[str], *, seed: int = 0, spare: float = 0.5
     ) -> Columns:
-        """About `count` frames of single speakers, drawn evenly over situations and dialogues, so that rare moments are seen.
+        """About `count` frames of single speakers, drawn evenly over situations and dialogues, so
+        that rare moments are seen.
 
-        Half of them (`spare`) are drawn alike from every situation, the rest as often as each occurs.
+        Half of them (`spare`) are drawn alike from every situation, the rest as often as each
+        occurs.
 
         Args:
             count: how many at most.
@@ -266,7 +287,9 @@ class Collection:
         return joined
 
     def _coded_situations(self) -> tuple[list[NDArray[np.uint8]], int]:
-        """The situations of every dialogue, (T, 2), a byte each since all are held at once, and how many kinds there are."""
+        """The situations of every dialogue, (T, 2), a byte each since all are held at once, and how
+        many kinds there are.
+        """
         known: dict[str, int] = {}
         coded: list[NDArray[np.uint8]] = []
         for number in range(len(self.dialogues)):
@@ -318,7 +341,7 @@ class FramesWriter:
         self._writer: Any = pq.ParquetWriter(self._part, self._schema, compression="zstd")
 
     def write(self, columns: Mapping[str, Any]) -> None:
-        """Add a block: columns of (T, 2), latents (T, 2, H); a float `correct` is null where NaN."""
+        """Add a block: columns (T, 2), latents (T, 2, H); a float `correct` is null where NaN."""
         arrays = []
         for field in self._schema:
             values = np.asarray(columns[field.name])
@@ -361,7 +384,8 @@ def write_about(folder: Path, about: About) -> None:
         there = read_about(folder)
         if there != about:
             raise ConfigError(
-                f"{folder}: expected an empty folder or the same collection, got that of {_short(there)}, not {_short(about)}"
+                f"{folder}: expected an empty folder or the same collection, got that of "
+                f"{_short(there)}, not {_short(about)}"
             )
         return
     (folder / ABOUT).write_text(json.dumps(asdict(about), indent=1) + "\n", encoding="utf-8")
@@ -385,10 +409,12 @@ def read_about(folder: Path) -> About:
             float(words["frame_rate_hz"]),
             {k: int(v) for k, v in words["sizes"].items()},
             dialogues,
+            bool(words.get("runnable", True)),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
-            f"{folder}: expected a collection of latents (a folder with {ABOUT}): {type(error).__name__} {error}"
+            f"{folder}: expected a collection of latents (a folder with {ABOUT}): "
+            f"{type(error).__name__} {error}"
         ) from None
 
 
@@ -412,19 +438,17 @@ def labels_file(folder: Path, number: int) -> Path:
     return folder / LABELS / f"{number:05d}.parquet"
 
 
-def to_numpy(column: Any) -> NDArray[Any]:
-    """A column of a table as an array, (N,) or, of vectors, (N, H)."""
-    joined = column.combine_chunks()
-    if isinstance(joined, pa.ChunkedArray):
-        joined = pa.concat_arrays(joined.chunks) if joined.num_chunks else pa.array([], joined.type)
-    if pa.types.is_dictionary(joined.type):
-        joined = joined.dictionary_decode()
-    if pa.types.is_fixed_size_list(joined.type):
-        return joined.flatten().to_numpy(zero_copy_only=False).reshape(-1, joined.type.list_size)
-    if pa.types.is_boolean(joined.type) and joined.null_count:
-        return np.array([np.nan if value is None else float(value) for value in joined.to_pylist()])
-    values = joined.to_numpy(zero_copy_only=False)
-    return values.astype(str) if values.dtype == object else values
+def shift_probability(frames: Columns) -> NDArray[np.float32]:
+    """Return the probability that who did not speak last speaks next, (T,).
+
+    It is NaN before anyone has spoken.
+
+    Args:
+        frames: `holder` and `p_next` of a dialogue.
+    """
+    holder = np.nan_to_num(frames["holder"][:, 0].astype(np.float64), nan=-1).astype(np.int64)
+    other = frames["p_next"][np.arange(len(holder)), np.where(holder == 0, 1, 0)]
+    return np.where(holder < 0, np.nan, other).astype(np.float32)
 
 
 def by_frame(rows: NDArray[Any]) -> NDArray[Any]:

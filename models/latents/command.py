@@ -45,6 +45,7 @@ VIEWS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
         "cells.cells",
         "the signal coloured by one unit's activation, as a picture or as a page with sound",
     ),
+    "words": ("cells.words", "a transcript in which each word has the colour of one unit"),
     "activations": (
         "cells.activations",
         "all units of both layers over a stretch of conversation, under its waveform",
@@ -93,6 +94,14 @@ VIEWS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
     "oracles": (
         "memory.oracles_view",
         "which share of the shift/hold errors goes away with which knowledge",
+    ),
+    "classes": (
+        "events.classes",
+        "where the network beats models that see only so far, by class of moment",
+    ),
+    "seeds": (
+        "cells.seeds",
+        "which neighbours among the states are there again in networks trained anew, pair by pair",
     ),
     "animate": (
         "training.animate",

@@ -1,10 +1,12 @@
-"""`turnstream latents export`: the states and labels of a collection as one CSV file or .npz archive, a row for every frame and speaker.
+"""`turnstream latents export`: the states and labels of a collection as one CSV file or .npz
+archive, a row for every frame and speaker.
 
 turnstream latents export SOURCE --out FILE.csv [--layer latent] [--every N]
 
-The columns are those of collection.py and the labels of one's own; after them, of one layer, d0 d1 ..., of both, latent_speaker_0 ... latent_0 ...; NaN and what does
-not apply are empty cells. An .npz archive has an array for each column, with one for a layer (N, H). Both are written piece by piece.
-importing.py reads the CSV file back.
+The columns are those of collection.py and the labels of one's own; after them, of one layer, d0 d1
+..., of both, latent_speaker_0 ... latent_0 ...; NaN and what does not apply are empty cells. An
+.npz archive has an array for each column, with one for a layer (N, H). Both are written piece by
+piece. importing.py reads the CSV file back.
 """
 
 from __future__ import annotations
@@ -24,44 +26,31 @@ from tqdm import tqdm
 
 from ...stream.errors import ConfigError
 from .collect import add_model_argument, add_source_argument, opened_collection
-from .collection import COLUMNS, LAYERS, Collection, frames_file, labels_file, to_numpy
-from .views import View, check_suffix
+from .collection import COLUMNS, LAYERS, Collection, frames_file, labels_file
+from .options import add_number, add_out, check_files, shown
+from .tables import to_numpy
+from .views import View
 
 ROWS_AT_ONCE = 4000
 BOTH = "both"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream latents export`."""
+    """Add the options of `turnstream latents export`."""
     add_source_argument(parser)
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="file to write, .csv or .npz"
-    )
-    parser.add_argument(
-        "--layer",
-        choices=(*LAYERS, BOTH),
-        default="latent",
-        help="layer whose states to write (default %(default)s)",
-    )
-    parser.add_argument(
-        "--every",
-        type=int,
-        default=1,
-        metavar="N",
-        help="keep the last of every N frames (default: all)",
-    )
+    add_out(parser, what="file to write, .csv or .npz", metavar="FILE")
+    what = "layer whose states to write (default latent)"
+    parser.add_argument("--layer", choices=(*LAYERS, BOTH), default="latent", help=what)
+    add_number(parser, "--every", 1, "keep the last of every N frames")
     add_model_argument(parser)
 
 
 def main(args: argparse.Namespace) -> int:
-    """Export, and say how much."""
-    check_suffix(args.out, ".csv", ".npz")
+    """Export, and print how much."""
+    check_files(args, ".csv", ".npz")
+    layers = LAYERS if args.layer == BOTH else (args.layer,)
     with opened_collection(args.source, args.model) as collection:
-        view = export(
-            collection, args.out, LAYERS if args.layer == BOTH else (args.layer,), args.every
-        )
-    print(f"{view.caption}\n{view.path}")
-    return 0
+        return shown(export(collection, args.out, layers, args.every))
 
 
 def export(
@@ -73,14 +62,16 @@ def export(
         collection: to export.
         out: .csv or .npz.
         layers: whose states.
-        every: of so many frames the last is kept, so that rows lie on a regular grid of times, from its first step on.
+        every: of so many frames the last is kept, so that rows lie on a regular grid of times, from
+            its first step on.
     Raises:
         ConfigError: a layer that the collection lacks, or no frame that is kept.
     """
     missing = [layer for layer in layers if layer not in collection.about.sizes]
     if missing:
         raise ConfigError(
-            f"expected layers of the collection ({', '.join(collection.about.sizes)}), got {', '.join(missing)}"
+            f"expected layers of the collection ({', '.join(collection.about.sizes)}), got "
+            f"{', '.join(missing)}"
         )
     frames = [
         collection.frame_count(number) // every if every > 0 else 0
@@ -89,7 +80,8 @@ def export(
     if not sum(frames):
         longest = max(collection.frame_count(number) for number in range(len(frames)))
         raise ConfigError(
-            f"expected to keep at least one frame, got every {every} of dialogues of at most {longest}"
+            f"expected to keep at least one frame, got every {every} of dialogues of at most "
+            f"{longest}"
         )
     part = out.with_name(out.name + ".part")
     write = _write_csv if out.suffix == ".csv" else _write_npz
@@ -100,8 +92,12 @@ def export(
         part.unlink(missing_ok=True)
     sizes = " and ".join(f"{collection.about.sizes[layer]} of {layer}" for layer in layers)
     caption = (
-        f"{2 * sum(frames)} rows of {len(collection.dialogues)} dialogue{'s' * (len(collection.dialogues) != 1)} in {collection.about.model}: one for every "
-        f"speaker and frame, {collection.frame_rate_hz / every:g} frames a second; {len(COLUMNS) + len(collection.labels)} columns of labels and probabilities, and values: {sizes}."
+        f"{2 * sum(frames)} rows of {len(collection.dialogues)} "
+        f"dialogue{'s' * (len(collection.dialogues) != 1)} in {collection.about.model}: one for "
+        "every "
+        f"speaker and frame, {collection.frame_rate_hz / every:g} frames a second; "
+        f"{len(COLUMNS) + len(collection.labels)} columns of labels and probabilities, and "
+        f"values: {sizes}."
     )
     return View(out, "States and labels", caption)
 
@@ -195,7 +191,7 @@ def _dtype(collection: Collection, name: str) -> np.dtype[Any]:
 def _tables(
     collection: Collection, number: int, columns: list[str], every: int = 1
 ) -> Iterator[Any]:
-    """Pieces of a dialogue's frames; `frame` must be among the columns where not every one is kept."""
+    """Pieces of a dialogue's frames; `frame` must be asked for where not every one is kept."""
     own = [name for name in columns if name in collection.labels]
     labels: Any = own and pq.read_table(labels_file(collection.folder, number), columns=own)
     # A file gives no rows without columns, so `frame` is read beside labels.

@@ -1,6 +1,8 @@
-"""`turnstream latents label`: join labels of one's own, from a CSV file, to a collection.
+"""`turnstream latents label`: join labels of one's own, from a table, to a collection.
 
-turnstream latents label COLLECTION FILE.csv
+turnstream latents label COLLECTION FILE
+
+FILE is a CSV file, a Parquet file or an .npz archive, with a row for every label.
 
     time_s              or begin_s and end_s: when, in seconds of the dialogue. A row with a time
                         labels the frame in which it lies; a row with a beginning and an end, all
@@ -17,7 +19,6 @@ and every view that takes a label finds them. Joined again, a label of the same 
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,10 +31,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ...stream.errors import ConfigError
-from .collection import COLUMNS, LABELS_RESERVED, Collection, labels_file
+from .collection import COLUMNS, LABELS_RESERVED, Collection, by_frame, labels_file
+from .tables import EMPTY, is_number, text_rows, to_numpy
 
 TIMES, SPANS = ("time_s",), ("begin_s", "end_s")
-EMPTY = ("", "nan", "NaN")
 MOST_CLASSES = 8  # of text, that a picture tells apart
 OTHERS, UNKNOWN = "others", "unknown"
 
@@ -45,14 +46,14 @@ class LabelRow:
     """One row of a file of labels.
 
     Attributes:
-        line: in the file.
+        place: in the file, for errors.
         dialogue: its id, or "".
         begin_s, end_s: None for the end: the row labels a single frame.
         speaker: 0, 1, or None for both.
         cells: of the labels, in order.
     """
 
-    line: int
+    place: str
     dialogue: str
     begin_s: float
     end_s: float | None
@@ -63,12 +64,12 @@ class LabelRow:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `turnstream latents label`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = (__doc__ or "").split("\n\n", 2)[2]
+    parser.epilog = (__doc__ or "").split("\n\n", 3)[3]
     parser.add_argument(
         "collection", type=Path, metavar="COLLECTION", help="folder of `collect` or `import`"
     )
     parser.add_argument(
-        "labels", type=Path, metavar="FILE.csv", help="labels, in the columns listed below"
+        "labels", type=Path, metavar="FILE", help="labels, in the columns listed below"
     )
 
 
@@ -81,7 +82,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def join_labels(collection: Collection, path: Path) -> dict[str, float]:
-    """Join the labels of a CSV file to a collection.
+    """Join the labels of a table to a collection.
 
     Args:
         collection: to join them to; it is read anew afterwards.
@@ -97,21 +98,20 @@ def join_labels(collection: Collection, path: Path) -> dict[str, float]:
     for row in rows:
         if not row.dialogue and len(ids) > 1:
             raise ConfigError(
-                f"{path}, line {row.line}: expected the dialogue, since there are {len(ids)}, got "
-                "none"
+                f"{row.place}: expected the dialogue, since there are {len(ids)}, got none"
             )
         if row.dialogue and row.dialogue not in ids:
             raise ConfigError(
-                f"{path}, line {row.line}: expected one of {_some(ids)}, got dialogue "
-                f"{row.dialogue!r}"
+                f"{row.place}: expected one of {_some(ids)}, got dialogue {row.dialogue!r}"
             )
         by_dialogue[ids.index(row.dialogue) if row.dialogue else 0].append(row)
     numeric = [all(is_number(row.cells[k]) for row in rows) for k in range(len(names))]
     for number, own in enumerate(by_dialogue):
-        _check_times(path, collection, number, own)
+        _check_times(collection, number, own)
     known = dict.fromkeys(names, 0)
     for number, own in enumerate(by_dialogue):
-        labels = frame_labels(collection, number, names, numeric, own)
+        frames = collection.frame_count(number)
+        labels = frame_labels(frames, collection.frame_rate_hz, names, numeric, own)
         there = read_labels(collection.folder, number)
         write_labels(collection.folder, number, there | labels)
         for name, values in labels.items():
@@ -126,24 +126,23 @@ def read_rows(path: Path) -> tuple[tuple[str, ...], list[LabelRow]]:
     Raises:
         ConfigError: the file does not hold labels over time, with the line and the column.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            header = [name.strip() for name in next(reader, [])]
-            names = _label_names(path, header)
-            rows = [
-                _row(path, reader.line_num, header, names, cells) for cells in reader if any(cells)
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"{path}: expected a CSV file of labels in UTF-8, got: {error}") from None
+    rows: list[LabelRow] = []
+    names: tuple[str, ...] = ()
+    header: list[str] = []
+    for place, cells in text_rows(path):
+        if not header:
+            header = [name.strip() for name in cells]
+            names = _label_names(place, header)
+        elif any(cells):
+            rows.append(_row(place, header, names, cells))
     if not rows:
         raise ConfigError(f"{path}: expected rows below the header, got none")
     return names, rows
 
 
 def frame_labels(
-    collection: Collection,
-    number: int,
+    frames: int,
+    rate_hz: float,
     names: Sequence[str],
     numeric: Sequence[bool],
     rows: Sequence[LabelRow],
@@ -151,22 +150,21 @@ def frame_labels(
     """Return the labels of every frame and speaker of a dialogue, (T, 2) by name.
 
     Args:
-        collection, number: the dialogue.
+        frames, rate_hz: of the dialogue.
         names: of the labels.
         numeric: whether each is a number.
         rows: of the dialogue.
     """
-    frames, rate_hz = collection.frame_count(number), collection.frame_rate_hz
     found: Labels = {
-        name: np.full((frames, 2), np.nan) if is_number else np.full((frames, 2), "", object)
-        for name, is_number in zip(names, numeric, strict=True)
+        name: np.full((frames, 2), np.nan) if number else np.full((frames, 2), "", object)
+        for name, number in zip(names, numeric, strict=True)
     }
     for row in rows:
         first, last = _frames_of(row, rate_hz)
         whose = slice(None) if row.speaker is None else row.speaker
-        for name, is_number, cell in zip(names, numeric, row.cells, strict=True):
+        for name, number, cell in zip(names, numeric, row.cells, strict=True):
             if cell not in EMPTY:
-                found[name][first:last, whose] = float(cell) if is_number else cell
+                found[name][first:last, whose] = float(cell) if number else cell
     return found
 
 
@@ -176,12 +174,7 @@ def read_labels(folder: Path, number: int) -> Labels:
     if not path.is_file():
         return {}
     table = pq.read_table(path)
-    return {
-        name: np.array(
-            table.column(name).to_pylist(), _dtype(table.schema.field(name).type)
-        ).reshape(-1, 2)
-        for name in table.column_names
-    }
+    return {name: by_frame(to_numpy(table.column(name))) for name in table.column_names}
 
 
 def write_labels(folder: Path, number: int, labels: Mapping[str, NDArray[Any]]) -> None:
@@ -244,18 +237,17 @@ def check_name(where: str, name: str) -> None:
         )
 
 
-def _check_times(path: Path, collection: Collection, number: int, rows: Sequence[LabelRow]) -> None:
+def _check_times(collection: Collection, number: int, rows: Sequence[LabelRow]) -> None:
     frames, rate_hz = collection.frame_count(number), collection.frame_rate_hz
     for row in rows:
         if row.begin_s < 0 or _frames_of(row, rate_hz)[0] >= frames:
             raise ConfigError(
-                f"{path}, line {row.line}: expected a time in the {frames / rate_hz:g} s of "
+                f"{row.place}: expected a time in the {frames / rate_hz:g} s of "
                 f"dialogue {collection.dialogues[number].id!r}, got {row.begin_s:g} s"
             )
 
 
-def _label_names(path: Path, header: Sequence[str]) -> tuple[str, ...]:
-    where = f"{path}, line 1"
+def _label_names(where: str, header: Sequence[str]) -> tuple[str, ...]:
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise ConfigError(f"{where}: expected columns of different names, got {twice[0]!r} twice")
@@ -273,38 +265,30 @@ def _label_names(path: Path, header: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _row(
-    path: Path, line: int, header: Sequence[str], names: Sequence[str], cells: Sequence[str]
-) -> LabelRow:
+def _row(place: str, header: Sequence[str], names: Sequence[str], cells: Sequence[str]) -> LabelRow:
     if len(cells) != len(header):
         raise ConfigError(
-            f"{path}, line {line}: expected {len(header)} cells, as the header has, got "
-            f"{len(cells)}"
+            f"{place}: expected {len(header)} cells, as the header has, got {len(cells)}"
         )
     by_name = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
 
     def seconds(name: str) -> float:
         if not is_number(by_name[name]) or by_name[name] in EMPTY:
-            raise ConfigError(
-                f"{path}, line {line}, column {name!r}: expected seconds, got {by_name[name]!r}"
-            )
+            raise ConfigError(f"{place}, column {name!r}: expected seconds, got {by_name[name]!r}")
         return float(by_name[name])
 
     speaker = by_name.get("speaker", "")
     if speaker not in ("", "0", "1"):
-        raise ConfigError(
-            f"{path}, line {line}, column 'speaker': expected 0, 1 or nothing, got {speaker!r}"
-        )
+        raise ConfigError(f"{place}, column 'speaker': expected 0, 1 or nothing, got {speaker!r}")
     begin_s, end_s = (
         (seconds("time_s"), None) if "time_s" in by_name else (seconds("begin_s"), seconds("end_s"))
     )
     if end_s is not None and end_s <= begin_s:
         raise ConfigError(
-            f"{path}, line {line}: expected an end after the beginning, got {begin_s:g} to "
-            f"{end_s:g} s"
+            f"{place}: expected an end after the beginning, got {begin_s:g} to {end_s:g} s"
         )
     return LabelRow(
-        line,
+        place,
         by_name.get("dialogue", ""),
         begin_s,
         end_s,
@@ -318,21 +302,6 @@ def _frames_of(row: LabelRow, rate_hz: float) -> tuple[int, int]:
     first = math.floor(row.begin_s * rate_hz + 1e-6)
     last = first + 1 if row.end_s is None else math.floor(row.end_s * rate_hz + 1e-6)
     return first, max(last, first + 1)
-
-
-def is_number(cell: str) -> bool:
-    """Return whether a cell is a finite number, or empty."""
-    cell = cell.strip()
-    if cell in EMPTY:
-        return True
-    try:
-        return math.isfinite(float(cell))
-    except ValueError:
-        return False
-
-
-def _dtype(kind: Any) -> Any:
-    return np.float64 if pa.types.is_floating(kind) else object
 
 
 def _some(ids: Sequence[str]) -> str:

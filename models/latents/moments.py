@@ -28,7 +28,9 @@ SITUATIONS = (
 # What the conversation is doing in a frame: a mutual silence between speakers is a gap, within a speaker a pause.
 FLOORS = ("speech", "overlap", "gap", "pause", "silence")
 EVENT_KINDS = ("shift", "hold", "gap", "pause", "overlap", "backchannel")
-ENDINGS = ("", "question", "statement")  # of the words before an event, "" where nobody knows
+# Of the words before an event; "" where nobody knows.
+ENDINGS = ("", "question", "statement", "hesitation")
+HESITATIONS = ("um", "umm", "uhm", "uh", "er", "erm", "eh", "hm", "hmm", "mm", "äh", "ähm", "euh")
 # Compatible forms (full width, vertical, small, doubled) are brought to these by NFKC.
 QUESTION_MARKS = "?؟՞፧⸮‽꘏꛷𑅃"
 SENTENCE_ENDS = ".!。।॥۔։።፨။។៕᙮᠃᠉꓿꘎𑁇" + QUESTION_MARKS
@@ -140,10 +142,15 @@ def find_moments(
 
 
 def ending_of(text: str) -> str:
-    """How words end, one of ENDINGS: a text without a final mark says nothing."""
+    """How words end, one of ENDINGS: a text without a final mark or a hesitation says nothing."""
     words = unicodedata.normalize("NFKC", text)
     while words and (words[-1] in "\"'" or unicodedata.category(words[-1]) in CLOSING):
         words = words[:-1]
+    if (
+        words.strip(".,…-–").split(" ")[-1].lower() in HESITATIONS
+        and words[-1:] not in QUESTION_MARKS
+    ):
+        return "hesitation"
     last, before = words[-1:], words[-2:-1]
     if last == GREEK_QUESTION_MARK and unicodedata.name(before or " ", "").startswith("GREEK"):
         return "question"

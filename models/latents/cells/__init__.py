@@ -1,1 +1,1 @@
-"""Single units and gates: what they track, and how often they are saturated."""
+"""Single units and gates: what they track, how often they are saturated, what survives a seed."""

@@ -1,10 +1,11 @@
-"""`turnstream latents activations`: all units of all layers over a stretch of conversation, under its waveform.
+"""`turnstream latents activations`: all units over a stretch of conversation, under its waveform.
 
 turnstream latents activations SOURCE --out activations.png [--model RUN]
     [--dialogue ID] [--start SECONDS] [--end SECONDS]
 
-Units that go together lie side by side: they are ordered by hierarchical clustering of their correlations over both speakers, with the order of leaves
-in which neighbours are most alike. A unit that goes up where another goes down is not like it.
+Units that go together lie side by side: they are ordered by hierarchical clustering of their
+correlations over both speakers, with the order of leaves in which neighbours are most alike. A unit
+that goes up where another goes down is not like it.
 
 Source: scipy.cluster.hierarchy; optimal leaf order after Bar-Joseph et al. 2001.
 """
@@ -18,13 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...checkpoint import weights_sha256
 from ...turn_model import TurnModel
-from ..collect import add_model_argument, add_source_argument, load_network, opened_collection
+from ..collect import add_model_argument, add_source_argument, opened_collection, own_network
 from ..collection import Collection
+from ..options import add_out, add_stretch, check_files, shown
 from ..quality import quality_of
 from ..views import LIGHT, View, check_suffix, envelope, picture, red_to_blue
-from .cells import activations, add_stretch_arguments, sound_or_silence, stretch_of
+from .shown_units import activations, sound_or_silence, stretch_of
 from .targets import Floats
 from .unit_search import Target, score_units, strength
 
@@ -37,31 +38,27 @@ STILL = 0.02  # standard deviation below which a unit stays where it is
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream latents activations`."""
+    """Add the options of `turnstream latents activations`."""
     add_source_argument(parser)
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE.png", help="picture to write"
-    )
-    add_stretch_arguments(parser, f"{LONGEST_S:g} s")
+    add_out(parser)
+    add_stretch(parser, f"{LONGEST_S:g} s")
     add_model_argument(parser)
 
 
 def main(args: argparse.Namespace) -> int:
-    """Draw, and say what is seen."""
-    check_suffix(args.out, ".png")
+    """Draw, and print what is seen."""
+    check_files(args, ".png")
     with opened_collection(args.source, args.model) as collection:
-        model = load_network(args.model)
-        model = model if weights_sha256(model) == collection.about.weights_sha256 else None
-        view = activations_picture(
-            collection,
-            args.out,
-            model=model,
-            dialogue=args.dialogue,
-            start_s=args.start,
-            end_s=args.end,
+        return shown(
+            activations_picture(
+                collection,
+                args.out,
+                model=own_network(collection, args.model),
+                dialogue=args.dialogue,
+                start_s=args.start,
+                end_s=args.end,
+            )
         )
-    print(f"{view.caption}\n{view.path}")
-    return 0
 
 
 def activations_picture(
@@ -73,7 +70,7 @@ def activations_picture(
     start_s: float = 0.0,
     end_s: float | None = None,
 ) -> View:
-    """Draw every unit of all layers and both speakers; without waveforms where the collection was imported without sound.
+    """Draw every unit of all layers and both speakers; without waveforms where there is no sound.
 
     Args:
         collection: that the dialogue is of.
@@ -96,10 +93,10 @@ def activations_picture(
     waveform = envelope(sound_or_silence(collection, number), rate)[:, first:last]
     name = collection.dialogues[number].id
     begin, end = first / rate, last / rate
-    shown = " and ".join(dict.fromkeys(words for _, words in found.values()))
+    by = " and ".join(dict.fromkeys(words for _, words in found.values()))
     title = f"Activations of {collection.about.model} over {name}"
     words = activations_in_words(
-        values, orders, speaking, f"{begin:.1f} to {end:.1f} s of {name}", shown
+        values, orders, speaking, f"{begin:.1f} to {end:.1f} s of {name}", by
     )
     silent = " There is no sound, so the waveforms are flat." * (not waveform.any())
     view = View(out, title, f"{words}{silent} {quality_of(collection).in_words()}")
@@ -190,12 +187,13 @@ def activations_in_words(
     orders: dict[str, NDArray[np.int64]],
     speaking: NDArray[np.bool_],
     what: str,
-    shown: str,
+    by: str,
 ) -> str:
     """What is drawn, and what the activations have in common."""
     words = [
-        f"{what}. Every line of an image is a unit seen from one speaker, red -1, white 0, blue +1 ({shown}); both images of a layer have the same order, "
-        "in which units that go together lie side by side. Above: both waveforms, with bars where each speaks."
+        f"{what}. Every line of an image is a unit seen from one speaker, red -1, white 0, blue +1 "
+        f"({by}); both images of a layer have the same order, in which units that go together lie "
+        "side by side. Above: both waveforms, with bars where each speaks."
     ]
     for layer, part in values.items():
         rows = part.reshape(-1, part.shape[2])
@@ -205,16 +203,25 @@ def activations_in_words(
         if 0 < spoken.mean() < 1:
             strengths = strength(score_units(rows, spoken, SPEECH), SPEECH)
             rising, falling = (int((sign * strengths > FOLLOWS).sum()) for sign in (1, -1))
-            said += f"{rising} are mostly higher and {falling} mostly lower while their speaker speaks (AUC beyond {0.5 + FOLLOWS / 2:g}), "
-        said += f"{still} hardly move (standard deviation under {STILL:g}), and {np.mean(np.abs(rows) > 0.9):.0%} of all values lie beyond -0.9 or 0.9"
+            said += (
+                f"{rising} are mostly higher and {falling} mostly lower while their speaker speaks "
+                f"(AUC beyond {0.5 + FOLLOWS / 2:g}), "
+            )
+        said += (
+            f"{still} hardly move (standard deviation under {STILL:g}), and "
+            f"{np.mean(np.abs(rows) > 0.9):.0%} of all values lie beyond -0.9 or 0.9"
+        )
         if (close := _neighbours(rows, orders[layer])) is not None:
-            said += f"; neighbours correlate by {close[0]:.2f} on average, in the network's own order by {close[1]:.2f}"
+            said += (
+                f"; neighbours correlate by {close[0]:.2f} on average, in the network's own order "
+                f"by {close[1]:.2f}"
+            )
         words.append(said.replace("%", " %") + ".")
     return " ".join(words)
 
 
 def _neighbours(rows: Floats, order: NDArray[np.int64]) -> tuple[float, float] | None:
-    """Mean correlation of neighbours in the order, and in the order of numbers, of units that move."""
+    """Mean correlation of neighbours in the order, and in that of numbers, of units that move."""
     moving = rows.std(axis=0) > 1e-6
     if moving.sum() < 3:
         return None

@@ -1,14 +1,17 @@
-"""`turnstream latents cell`: a conversation coloured by one unit's activation, as a picture, or as a page with sound and the units that track most.
+"""`turnstream latents cell`: a conversation coloured by one unit's activation.
+
+It is a picture, or a page with sound and the units that track most.
 
 turnstream latents cell SOURCE --unit latent:17 --out cell.png
     [--dialogue ID] [--start SECONDS] [--end SECONDS]
 turnstream latents cell SOURCE --out cell.html [--model RUN]
 
-A unit is seen from each speaker's row of the network: speaker 0's signal is coloured by the unit's activation in row 0, speaker 1's by that in row 1.
-Red is -1 and blue is +1. Of an LSTM it is tanh(c), as in the paper; of a GRU or plain RNN the state h, which has the same bounds; a linear read-out
-is divided by its greatest magnitude.
+A unit is seen from each speaker's row of the network: speaker 0's signal is coloured by the unit's
+activation in row 0, speaker 1's by that in row 1. Red is -1 and blue is +1. Of an LSTM it is
+tanh(c), as in the paper; of a GRU or plain RNN the state h, which has the same bounds; a linear
+read-out is divided by its greatest magnitude.
 
-Source: Karpathy, Johnson & Fei-Fei 2016, section 4.1, whose signal is text.
+Source: Karpathy, Johnson & Fei-Fei 2016, section 4.1, whose signal is text; words.py colours that.
 """
 
 from __future__ import annotations
@@ -22,58 +25,42 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ....stream.errors import ConfigError, DialogueError
-from ...checkpoint import weights_sha256
+from ....stream.errors import DialogueError
 from ...turn_model import TurnModel
-from ..collect import (
-    add_model_argument,
-    add_source_argument,
-    load_network,
-    load_sound,
-    opened_collection,
-)
-from ..collection import LAYERS, Collection
+from ..collect import add_model_argument, add_source_argument, opened_collection, own_network
+from ..collection import Collection, shift_probability
+from ..options import add_out, add_stretch, check_files, shown
 from ..quality import quality_of
-from ..space.explore import shift_probability
 from ..views import (
     LIGHT,
     SOUND_RATE_HZ,
     View,
     check_suffix,
-    dialogue_of,
     embedded_sound,
     envelope,
     picture,
     red_to_blue,
-    sound_of,
     write_page,
 )
-from .gates import kinds, listen_inside
+from .shown_units import (
+    Unit,
+    activations,
+    add_unit,
+    check_unit,
+    leading_units,
+    sound_or_silence,
+    stretch_of,
+    tracks_in_words,
+    unit_named,
+)
 from .targets import Floats
-from .unit_search import Found, UnitSearch, both_halves, find_units
+from .unit_search import UnitSearch, find_units
 
 MOST = 24  # units in a page
 LONGEST_S = {".html": 600.0, ".png": 60.0}  # of conversation
 LINE_S = 20.0  # of conversation in one line of a picture
-NAMED = 3  # targets that a unit is said to track, and from which strength
-LEAST_NAMED = 0.3
-NOTHING = "nothing that was searched for"
-FAINT = 0.2  # width of the range of nine tenths of the activations below which the colours hardly change
+FAINT = 0.2  # range of nine tenths of the activations below which the colours hardly change
 LANES = ((0.04, 1.0), (-1.0, -0.04))  # of the speakers in a picture
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A unit of a layer, and what it tracks, in words ("" if nobody knows)."""
-
-    layer: str
-    number: int
-    tracks: str = ""
-
-    @property
-    def name(self) -> str:
-        """As on the command line."""
-        return f"{self.layer}:{self.number}"
 
 
 @dataclass(frozen=True)
@@ -89,7 +76,8 @@ class Stretch:
         values: of each unit and speaker, from -1 to 1, (U, T, 2).
         waveform: greatest magnitude, from 0 to 1, (2, T).
         speaking: (T, 2).
-        p_shift: probability that who did not speak last speaks next, (T,); NaN before anyone has spoken.
+        p_shift: probability that who did not speak last speaks next, (T,); NaN before anyone has
+            spoken.
         sound: (2, N) at SOUND_RATE_HZ.
     """
 
@@ -111,70 +99,32 @@ class Stretch:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream latents cell`."""
+    """Add the options of `turnstream latents cell`."""
     add_source_argument(parser)
-    parser.add_argument(
-        "--unit",
-        metavar="LAYER:NUMBER",
-        help=(
-            f"unit to show, such as latent:17; layers are {' and '.join(LAYERS)} (default: the "
-            "unit that tracks most)"
-        ),
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help=(
-            f"picture (.png) to write, or page (.html) with sound and the {MOST} units that track "
-            "most"
-        ),
-    )
-    add_stretch_arguments(
-        parser, f"{LONGEST_S['.html']:g} s in a page, {LONGEST_S['.png']:g} s in a picture"
-    )
+    add_unit(parser)
+    what = f"picture (.png), or page (.html) with sound and the {MOST} units that track most"
+    add_out(parser, what=what, metavar="FILE")
+    longest = [f"{LONGEST_S['.html']:g} s in a page", f"{LONGEST_S['.png']:g} s in a picture"]
+    add_stretch(parser, ", ".join(longest))
     add_model_argument(parser)
 
 
-def add_stretch_arguments(parser: argparse.ArgumentParser, most: str) -> None:
-    """--dialogue, --start and --end."""
-    parser.add_argument(
-        "--dialogue", metavar="ID", help="dialogue of SOURCE to show (default: the first)"
-    )
-    parser.add_argument(
-        "--start",
-        type=float,
-        default=0.0,
-        metavar="SECONDS",
-        help="time in the dialogue to begin at (default 0)",
-    )
-    parser.add_argument(
-        "--end",
-        type=float,
-        metavar="SECONDS",
-        help=f"time in the dialogue to end at (default: its end, after at most {most})",
-    )
-
-
 def main(args: argparse.Namespace) -> int:
-    """Draw, and say what is seen."""
-    check_suffix(args.out, *LONGEST_S)
+    """Draw, and print what is seen."""
+    check_files(args, *LONGEST_S)
     unit = None if args.unit is None else unit_named(args.unit)
     with opened_collection(args.source, args.model) as collection:
-        model = load_network(args.model)
-        model = model if weights_sha256(model) == collection.about.weights_sha256 else None
-        view = cell_page(
-            collection,
-            args.out,
-            unit=unit,
-            model=model,
-            dialogue=args.dialogue,
-            start_s=args.start,
-            end_s=args.end,
+        return shown(
+            cell_page(
+                collection,
+                args.out,
+                unit=unit,
+                model=own_network(collection, args.model),
+                dialogue=args.dialogue,
+                start_s=args.start,
+                end_s=args.end,
+            )
         )
-    print(f"{view.caption}\n{view.path}")
-    return 0
 
 
 def cell_page(
@@ -212,12 +162,13 @@ def cell_page(
         unit = (
             unit
             if search is None
-            else replace(unit, tracks=_tracks(search.found, unit.layer, unit.number))
+            else replace(unit, tracks=tracks_in_words(search.found, unit.layer, unit.number))
         )
         units = [unit, *(there for there in units if there.name != unit.name)][:MOST]
     if not units:
         raise DialogueError(
-            "expected a --unit, or enough speech and silence to find the units that track something, got neither"
+            "expected a --unit, or enough speech and silence to find the units that track "
+            "something, got neither"
         )
     stretch = _read(
         collection, number, first, last, units if out.suffix == ".html" else units[:1], model
@@ -236,142 +187,28 @@ def cell_page(
     return view
 
 
-def unit_named(text: str) -> Unit:
-    """The unit that "latent:17" names.
-
-    Raises:
-        ConfigError: the text names none.
-    """
-    layer, _, number = text.rpartition(":")
-    if layer not in LAYERS or not number.isdecimal():
-        raise ConfigError(f"expected a unit as {LAYERS[-1]}:17 or {LAYERS[0]}:3, got {text!r}")
-    return Unit(layer, int(number))
-
-
-def check_unit(collection: Collection, unit: Unit) -> None:
-    """Refuse a unit that the network does not have.
-
-    Raises:
-        ConfigError: see above.
-    """
-    if unit.layer not in collection.about.sizes:
-        raise ConfigError(
-            f"expected a unit of this collection's layers, {', '.join(collection.about.sizes)}, got {unit.name}"
-        )
-    size = collection.about.sizes[unit.layer]
-    if not 0 <= unit.number < size:
-        raise ConfigError(
-            f"expected a unit of {unit.layer} from 0 to {size - 1}, got {unit.number}"
-        )
-
-
-def stretch_of(
-    collection: Collection,
-    dialogue: str | None,
-    start_s: float,
-    end_s: float | None,
-    longest_s: float,
-) -> tuple[int, int, int]:
-    """Number of a dialogue, first frame and end of a part of it.
-
-    Raises:
-        ConfigError: no such dialogue, or no such part.
-    """
-    names = [collected.id for collected in collection.dialogues]
-    if dialogue is not None and dialogue not in names:
-        raise ConfigError(
-            f"expected a dialogue of {collection.folder}, one of {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}, got {dialogue!r}"
-        )
-    number = 0 if dialogue is None else names.index(dialogue)
-    whole = collection.frame_count(number)
-    first = collection.frame_of(start_s)
-    last = (
-        min(whole, first + collection.frame_of(longest_s))
-        if end_s is None
-        else collection.frame_of(end_s)
-    )
-    if not 0 <= first < last <= whole:
-        raise ConfigError(
-            f"expected a part of {names[number]!r}, 0 to {whole / collection.frame_rate_hz:g} s, got {start_s:g} to {end_s} s"
-        )
-    return number, first, last
-
-
-def leading_units(search: UnitSearch, most: int) -> list[Unit]:
-    """Units that track something in both halves: of every target the best, then of every target the next best, ..."""
-    known = [found for found in search.found if found.known]
-    chosen: list[tuple[str, int]] = []
-    for place in range(most):
-        for found in sorted(known, key=lambda found: -both_halves(found.strengths).max()):
-            unit = (found.layer, found.leading(place + 1)[-1])
-            if unit not in chosen and len(chosen) < most:
-                chosen.append(unit)
-    return [Unit(layer, number, _tracks(known, layer, number)) for layer, number in chosen]
-
-
-def activations(
-    collection: Collection,
-    number: int,
-    layer: str,
-    model: TurnModel | None,
-    units: Sequence[int] | None = None,
-) -> tuple[Floats, str]:
-    """What a unit is shown by, for a whole dialogue.
-
-    Args:
-        collection, number: the dialogue.
-        layer: of the units.
-        model: the collection's network; None: the state h is taken, whatever it is of.
-        units: which; None: all.
-    Returns:
-        (T, 2, U) from -1 to 1, and what it is, in words.
-    """
-    kind = None if model is None else kinds(model)[layer]
-    columns = slice(None) if units is None else list(units)
-    if model is not None and kind == "lstm":
-        audio = load_sound(
-            dialogue_of(collection.dialogues[number]), model.config.features.sample_rate_hz
-        )
-        return np.concatenate(
-            [
-                inside[layer]["tanh_c"][:, :, -1, columns].numpy()
-                for _, _, inside in listen_inside(model, audio)
-            ]
-        ), "tanh(c)"
-    values: Floats = collection.frames(number, [layer])[layer][:, :, columns]
-    greatest = np.abs(values).max(axis=(0, 1), initial=0)
-    if kind == "none" or greatest.max(initial=0) > 1 + 1e-4:
-        return values / np.maximum(greatest, 1e-9), "the output divided by its greatest magnitude"
-    return values, "the state h"
-
-
 def stretch_in_words(stretch: Stretch) -> str:
-    """What is drawn, and how much the units move there."""
+    """What is drawn, and how much the unit moves there."""
     unit, values = stretch.units[0], stretch.values[0]
-    ends = (
-        f"{stretch.start_s:.1f} to {stretch.start_s + stretch.seconds:.1f} s of {stretch.dialogue}"
+    begin, end = stretch.start_s, stretch.start_s + stretch.seconds
+    more = len(stretch.units) - 1
+    chosen = f" {more} more units can be chosen, those that track something best first." * bool(
+        more
     )
-    words = [
-        f"{ends}. Behind each speaker's waveform, the activation of a unit seen from that speaker: red -1, the page's colour 0, blue +1, and as a line from "
-        f"the bottom (-1) to the top (+1) of the lane. Shown is {_shown_in_words(stretch)}. Bars between the lanes: who speaks. Below: the probability that "
-        "who did not speak last is the next to speak."
-    ]
-    if len(stretch.units) > 1:
-        words.append(
-            f"{len(stretch.units)} units can be chosen: after the first, those that track something best come first."
-        )
-    if not stretch.sound.any():
-        words.append("There is no sound, so the waveforms are flat.")
-    words.append(
-        f"{unit.name}"
-        + (f" tracks {unit.tracks}" if unit.tracks else " was asked for")
-        + f"; here {_contrast(values, stretch.speaking)}."
+    silent = " There is no sound, so the waveforms are flat." * (not stretch.sound.any())
+    tracked = f" tracks {unit.tracks}" if unit.tracks else " was asked for"
+    return (
+        f"{begin:.1f} to {end:.1f} s of {stretch.dialogue}. Behind each speaker's waveform, the "
+        "activation of a unit seen from that speaker: red -1, the page's colour 0, blue +1, and as "
+        "a line from the bottom (-1) to the top (+1) of the lane. Shown is "
+        f"{_shown_in_words(stretch)}. Bars between the lanes: who speaks. Below: the probability "
+        f"that who did not speak last is the next to speak.{chosen}{silent} {unit.name}{tracked}; "
+        f"here {_contrast(values, stretch.speaking)}."
     )
-    return " ".join(words)
 
 
 def _contrast(values: Floats, speaking: NDArray[np.bool_]) -> str:
-    """Mean activation while the speaker of the row speaks, and while not, and how far the unit moves."""
+    """Mean activation while the speaker of the row speaks, and while not, and how far it moves."""
     parts = [
         f"{values[which].mean():+.2f} while the lane's speaker {name}"
         for which, name in ((speaking, "speaks"), (~speaking, "is silent"))
@@ -380,7 +217,10 @@ def _contrast(values: Floats, speaking: NDArray[np.bool_]) -> str:
     low, high = np.quantile(values, [0.05, 0.95])
     digits = 2 if high - low >= 0.02 else 5
     faint = ", so that its colour hardly changes" if high - low < FAINT else ""
-    return f"its mean is {' and '.join(parts)}, and nine tenths of its values lie from {low:+.{digits}f} to {high:+.{digits}f}{faint}"
+    return (
+        f"its mean is {' and '.join(parts)}, and nine tenths of its values lie from "
+        f"{low:+.{digits}f} to {high:+.{digits}f}{faint}"
+    )
 
 
 def _shown_in_words(stretch: Stretch) -> str:
@@ -389,39 +229,6 @@ def _shown_in_words(stretch: Stretch) -> str:
         named[0]
         if len(named) == 1
         else " and ".join(f"{words} of {layer}" for layer, words in stretch.shown.items())
-    )
-
-
-def _tracks(search: Sequence[Found], layer: str, number: int) -> str:
-    """The strongest targets of a unit, with its scores (mean of both halves): those stronger than chance, as far as the search knows that."""
-    found = sorted(
-        (found for found in search if found.known and found.layer == layer),
-        key=lambda found: -both_halves(found.strengths)[number],
-    )
-    named = [
-        each
-        for each in found[:NAMED]
-        if both_halves(each.strengths)[number] >= np.fmax(LEAST_NAMED, each.level)
-    ]
-    if found and not named:
-        return NOTHING
-    return ", ".join(
-        f"{each.target.name} ({'r' if each.target.graded else 'AUC'} {each.scores[:, number].mean():.2f})"
-        for each in named
-    )
-
-
-def sound_or_silence(collection: Collection, number: int) -> NDArray[np.float32]:
-    """A dialogue's sound, (2, N) at SOUND_RATE_HZ; silence as long as its frames where it was imported without.
-
-    Raises:
-        DialogueError: its files cannot be read any more.
-    """
-    if collection.dialogues[number].audio:
-        return sound_of(collection.dialogues[number])
-    return np.zeros(
-        (2, round(collection.frame_count(number) / collection.frame_rate_hz * SOUND_RATE_HZ)),
-        np.float32,
     )
 
 

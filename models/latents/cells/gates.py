@@ -1,12 +1,16 @@
-"""Gates and cells of the network's RNNs, recomputed from the weights: PyTorch gives only what comes out of them.
+"""Gates and cells of the network's RNNs, recomputed from the weights: PyTorch gives only what comes
+out of them.
 
-A network is run as always (`run_dialogue`, `forward`, `forward_mel`); hooks keep what each RNN was given, and its steps are taken again here, one by one.
+A network is run as always (`run_dialogue`, `forward`, `forward_mel`); hooks keep what each RNN was
+given, and its steps are taken again here, one by one.
 
-GRU: reset and update gates in (0, 1), the proposed state `new` in (-1, 1), the state `h` in (-1, 1).
-LSTM: input, forget and output gates in (0, 1), the cell `c`, unbounded, `tanh_c` in (-1, 1), the state `h` in (-1, 1).
-A plain RNN has only its state `h`; a linear read-out (kind "none") has nothing of the kind.
+GRU: reset and update gates in (0, 1), the proposed state `new` in (-1, 1), the state `h` in (-1,
+1). LSTM: input, forget and output gates in (0, 1), the cell `c`, unbounded, `tanh_c` in (-1, 1),
+the state `h` in (-1, 1). A plain RNN has only its state `h`; a linear read-out (kind "none") has
+nothing of the kind.
 
-Source: Cho et al. 2014 and Hochreiter & Schmidhuber 1997, in the form of the formulas in PyTorch's documentation of nn.GRU and nn.LSTM.
+Source: Cho et al. 2014 and Hochreiter & Schmidhuber 1997, in the form of the formulas in PyTorch's
+documentation of nn.GRU and nn.LSTM.
 """
 
 from __future__ import annotations
@@ -47,7 +51,8 @@ def unrolled(rnn: Recurrent, x: Tensor, state: dict[str, Tensor]) -> Values:
         x: its input, (R, T, inputs).
         state: before the first step, as `Recurrent.forward` takes it.
     Returns:
-        Every gate and state by name (see above), each (T, R, layers, H), the lowest layer first; nothing for kind "none".
+        Every gate and state by name (see above), each (T, R, layers, H), the lowest layer first;
+        nothing for kind "none".
     """
     kind = rnn.config.kind
     if kind == "none":
@@ -79,8 +84,9 @@ def recorded(model: TurnModel) -> Iterator[Callable[[], dict[str, Values]]]:
     """Watch both RNNs of a network while the context lasts.
 
     Yields:
-        A function that gives, by layer of a collection, the gates and states of the last call of `forward` or `forward_mel`; R counts
-        rows as in turn_model.py, so of a single conversation it is the speakers.
+        A function that gives, by layer of a collection, the gates and states of the last call of
+        `forward` or `forward_mel`; R counts rows as in turn_model.py, so of a single conversation
+        it is the speakers.
     """
     given: dict[str, tuple[Tensor, dict[str, Tensor]]] = {}
 
@@ -102,7 +108,9 @@ def recorded(model: TurnModel) -> Iterator[Callable[[], dict[str, Values]]]:
 def listen_inside(
     model: TurnModel, audio: Samples
 ) -> Iterator[tuple[TurnOutput, TurnProbabilities, dict[str, Values]]]:
-    """`run_dialogue`, with the gates and states of both RNNs in every block: by layer of a collection and by name, each (T, 2, layers, H)."""
+    """`run_dialogue`, with the gates and states of both RNNs in every block: by layer of a
+    collection and by name, each (T, 2, layers, H).
+    """
     with recorded(model) as last:
         for output, probabilities in run_dialogue(model, audio):
             yield output, probabilities, last()

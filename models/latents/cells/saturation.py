@@ -2,18 +2,20 @@
 
 turnstream latents gates MANIFEST --out gates.png [--csv gates.csv] [--model RUN]
 
-A gate is left-saturated below 0.1 and right-saturated above 0.9. A unit whose forget (LSTM) or update (GRU) gate is nearly always right-saturated
-keeps what it has for long; one whose gate is nearly always left-saturated is as good as feed-forward. Beside the gates, the state h is counted
-where it is close to its bounds, below -0.9 and above 0.9: that is all that can be said of a plain RNN.
+A gate is left-saturated below 0.1 and right-saturated above 0.9. A unit whose forget (LSTM) or
+update (GRU) gate is nearly always right-saturated keeps what it has for long; one whose gate is
+nearly always left-saturated is as good as feed-forward. Beside the gates, the state h is counted
+where it is close to its bounds, below -0.9 and above 0.9: that is all that can be said of a plain
+RNN.
 
-Source: Karpathy, Johnson & Fei-Fei 2016, section 4.2. PyTorch's GRU keeps the state where its update gate is 1, and lets it in where it is 0.
+Source: Karpathy, Johnson & Fei-Fei 2016, section 4.2. PyTorch's GRU keeps the state where its
+update gate is 1, and lets it in where it is 0.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +31,22 @@ from ...checkpoint import weights_sha256
 from ...dialogues.manifest import Dialogue
 from ...evaluation.plots import check_matplotlib
 from ...turn_model import TurnModel
-from ..collect import add_model_argument, load_network, load_sound, name_of, read_source
+from ..collect import (
+    add_model_argument,
+    add_source_argument,
+    load_network,
+    load_sound,
+    name_of,
+    network_to_run,
+    read_source,
+)
 from ..collection import Collection
+from ..drawing import heading, listed, many
+from ..options import add_out, check_files, shown
+from ..parts import Parts, parts_beside
 from ..quality import quality_of
-from ..views import LIGHT, View, check_suffix, dialogue_of, picture
+from ..tables import write_rows
+from ..views import LIGHT, View, dialogue_of, picture
 from .gates import GATES, RNNS, kinds, listen_inside
 
 LEFT, RIGHT, STATE = 0.1, 0.9, 0.9
@@ -46,6 +60,8 @@ MEANINGS = {
     "output": "0: hides the cell; 1: shows it",
 }
 
+Counts = dict[str, NDArray[np.int64]]
+
 
 @dataclass(frozen=True)
 class GateShares:
@@ -56,7 +72,8 @@ class GateShares:
         depth: layer of the RNN, 0 the lowest.
         gate: its name.
         left, right: share of the time in which each unit is left- and right-saturated, (H,).
-        histogram: share of all its values in BINS equal parts of (0, 1), or of (-1, 1) for the state.
+        histogram: share of all its values in BINS equal parts of (0, 1), or of (-1, 1) for the
+            state.
     """
 
     layer: str
@@ -87,55 +104,39 @@ class Saturation:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream latents gates`."""
-    parser.add_argument(
-        "source",
-        type=Path,
-        metavar="SOURCE",
-        help="manifest of dialogues (JSON Lines), one audio file, or a collection, whose audio is heard again",
-    )
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE.png", help="picture to write"
-    )
-    parser.add_argument(
-        "--csv",
-        type=Path,
-        metavar="FILE.csv",
-        help="also write a table with a row for each unit of each gate",
-    )
+    """Add the options of `turnstream latents gates`."""
+    add_source_argument(parser)
+    add_out(parser, csv="a table with a row for each unit of each gate")
     add_model_argument(parser)
 
 
 def main(args: argparse.Namespace) -> int:
-    """Count, draw, and say what is seen."""
+    """Count, draw, and print what is seen."""
     check_matplotlib()
-    check_suffix(args.out, ".png")
-    if args.csv is not None:
-        check_suffix(args.csv, ".csv")
+    check_files(args, ".png")
     model, name, dialogues = heard_by(args.source, args.model)
-    found = gate_saturation(model, dialogues, args.out.with_suffix(".part.npz"))
+    found = gate_saturation(model, dialogues, parts_beside(args.out))
     if args.csv is not None:
         write_saturation(found, args.csv)
     quality = quality_of(Collection(args.source)).in_words() if args.source.is_dir() else ""
-    view = draw_saturation(found, args.out, name, quality)
-    print(f"{view.caption}\n{view.path}" + (f"\n{args.csv}" if args.csv is not None else ""))
-    return 0
+    return shown(draw_saturation(found, args.out, name, quality))
 
 
 def heard_by(source: Path, folder: Path | None) -> tuple[TurnModel, str, list[Dialogue]]:
-    """A network, its name, and the dialogues of a manifest, an audio file or a collection for it to hear.
+    """A network, its name, and the dialogues of a source for it to hear.
 
     Raises:
         ConfigError: the collection is of another network.
         DialogueError: the source is none of the three.
     """
-    model = load_network(folder)
     if not source.is_dir():
-        return model, name_of(folder), read_source(source)
+        return load_network(folder), name_of(folder), read_source(source)
     collection = Collection(source)
+    model = network_to_run(collection, folder)
     if weights_sha256(model) != collection.about.weights_sha256:
         raise ConfigError(
-            f"{source}: expected a collection of {name_of(folder)}, got one of {collection.about.model}; name its checkpoint with --model"
+            f"{source}: expected a collection of {name_of(folder)}, got one of "
+            f"{collection.about.model}; name its checkpoint with --model"
         )
     return (
         model,
@@ -145,14 +146,16 @@ def heard_by(source: Path, folder: Path | None) -> tuple[TurnModel, str, list[Di
 
 
 def gate_saturation(
-    model: TurnModel, dialogues: Sequence[Dialogue], progress: Path | None = None
+    model: TurnModel, dialogues: Sequence[Dialogue], kept: Path | None = None
 ) -> Saturation:
-    """Hear dialogues and count how often every gate is saturated; memory is that of one dialogue's audio and of the counts.
+    """Hear dialogues and count how often every gate is saturated.
+
+    Memory is that of one dialogue's audio and of the counts.
 
     Args:
         model: in evaluation mode.
         dialogues: to hear.
-        progress: file (.npz) that holds the counts between dialogues, so that a run that was cut short is gone on with; gone in the end.
+        kept: folder that holds the counts of each dialogue while the work lasts; None keeps none.
     Raises:
         ConfigError: neither layer of the network has gates or a bounded state.
         DialogueError: a dialogue that cannot be read, or not one frame in all of them.
@@ -160,29 +163,22 @@ def gate_saturation(
     of_layers = kinds(model)
     if set(of_layers.values()) == {"none"}:
         raise ConfigError(
-            "expected a recurrent network, got one whose layers are both linear read-outs (kind none): nothing in it gates or saturates"
+            "expected a recurrent network, got one whose layers are both linear read-outs (kind "
+            "none): nothing in it gates or saturates"
         )
-    counts, done = _resumed(model, dialogues, progress)
+    key = [weights_sha256(model)]
+    for dialogue in dialogues:
+        key += [dialogue.id, *map(str, dialogue.audio), str(dialogue.start_s), str(dialogue.end_s)]
+    parts, counts = Parts(kept, json.dumps(key)), {}
     for number, dialogue in enumerate(tqdm(dialogues, desc="gates", unit="dialogue", disable=None)):
-        if number < done:
-            continue
-        audio = load_sound(dialogue, model.config.features.sample_rate_hz)
-        for output, _, inside in listen_inside(model, audio):
-            counts["frames"] = (
-                counts.get("frames", np.zeros((), np.int64)) + 2 * output.vad.shape[2]
-            )
-            for layer, values in inside.items():
-                for gate in (*GATES[of_layers[layer]], *(["h"] if values else [])):
-                    _add(counts, f"{layer} {gate}", values[gate].flatten(0, 1), gate)
-        if progress is not None:
-            _keep(counts, number + 1, model, dialogues, progress)
-    frames = int(counts.get("frames", np.zeros(())))
+        made = parts.of(number, lambda dialogue=dialogue: _count(model, dialogue, of_layers))
+        counts = {name: counts.get(name, 0) + values for name, values in made.items()}
+    frames = int(counts.get("frames", 0))
     if not frames:
         raise DialogueError(
             f"expected audio of at least a frame, got {len(dialogues)} dialogues without one"
         )
-    if progress is not None:
-        progress.unlink(missing_ok=True)
+    parts.remove()
     found: list[GateShares] = []
     for layer in RNNS:
         config = getattr(model, RNNS[layer]).config
@@ -197,31 +193,24 @@ def gate_saturation(
 
 
 def write_saturation(found: Saturation, path: Path) -> None:
-    """A CSV file with a row for each unit of each gate: layer, depth, gate, unit, share left- and right-saturated."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(
-            ("layer", "depth", "gate", "unit", "left_saturated", "right_saturated", "neither")
-        )
-        for shares in found.gates:
-            for unit, (left, right) in enumerate(zip(shares.left, shares.right, strict=True)):
-                writer.writerow(
-                    (
-                        shares.layer,
-                        shares.depth,
-                        shares.gate,
-                        unit,
-                        f"{left:.6f}",
-                        f"{right:.6f}",
-                        f"{1 - left - right:.6f}",
-                    )
-                )
+    """Write a row for each unit of each gate: the share of time left- and right-saturated."""
+    header = ("layer", "depth", "gate", "unit", "left_saturated", "right_saturated", "neither")
+    write_rows(
+        path,
+        header,
+        (
+            (shares.layer, shares.depth, shares.gate, unit, left, right, 1 - left - right)
+            for shares in found.gates
+            for unit, (left, right) in enumerate(zip(shares.left, shares.right, strict=True))
+        ),
+    )
 
 
 def draw_saturation(
     found: Saturation, path: Path, name: str = "the network", quality: str = ""
 ) -> View:
-    """For each layer, a row: each gate's units in the plane of the two shares, and below, how its values are distributed.
+    """For each layer, a row: each gate's units in the plane of the two shares, and below, how its
+    values are distributed.
 
     Args:
         found: from gate_saturation.
@@ -264,30 +253,29 @@ def draw_saturation(
 
 
 def saturation_in_words(found: Saturation, name: str) -> str:
-    """What the shares say, from the shares alone."""
+    """What the shares say: a sentence, and the medians."""
     minutes = found.frames / 2 / found.frame_rate_hz / 60
-    many = f"{found.dialogues} dialogue" + ("s" if found.dialogues > 1 else "")
-    words = [
-        f"Every dot is a unit of {name}: the share of the time in which its gate is left-saturated (below {LEFT}) and right-saturated (above {RIGHT}), "
-        f"over {many} ({minutes:.1f} minutes, both speakers). On the dotted line it is always one or the other; in the corner at 0 it is never saturated. "
-        f"Of the state h the same is counted beyond -{STATE} and {STATE}. Below: how all values are distributed."
-    ]
-    if not any(GATES[kind] for kind in found.kinds.values()):
-        words.append(
-            f"This network ({' and '.join(dict.fromkeys(found.kinds.values()))}) has no gates, so only its states are shown."
-        )
-    words.append(
-        f"Medians over units, and in brackets how many are so for {MOSTLY * 100:.0f} % of the time or more:"
-    )
+    figures: dict[str, str] = {}
     for layer, depth in dict.fromkeys((shares.layer, shares.depth) for shares in found.gates):
         gates = [shares for shares in found.gates if (shares.layer, shares.depth) == (layer, depth)]
-        words.append(
-            f"{_layer_name(found, layer, depth)}, {len(gates[0].left)} units: {', '.join(map(_in_words, gates))}."
+        figures[f"{_layer_name(found, layer, depth)}, {len(gates[0].left)} units"] = ", ".join(
+            map(_in_words, gates)
         )
-    for layer, kind in found.kinds.items():
-        if kind == "none":
-            words.append(f"{layer} is a linear read-out and has nothing to count.")
-    return " ".join(words)
+    linear = [layer for layer, kind in found.kinds.items() if kind == "none"]
+    figures["linear, with nothing to count"] = ", ".join(linear)
+    if not any(GATES[kind] for kind in found.kinds.values()):
+        kinds = " and ".join(dict.fromkeys(found.kinds.values()))
+        figures["without gates"] = f"this network ({kinds}), so only its states are shown"
+    return (
+        f"Every dot is a unit of {name}: the share of the time in which its gate is left-saturated "
+        f"(below {LEFT}) and right-saturated (above {RIGHT}), over "
+        f"{many(found.dialogues, 'dialogue')} ({minutes:.1f} minutes, both speakers). On the "
+        "dotted line it is always one or the other; in the corner at 0 it is never saturated. Of "
+        "the "
+        f"state h the same is counted beyond -{STATE} and {STATE}. Below: how all values are "
+        "distributed. Medians over units, and in brackets how many are so for "
+        f"{MOSTLY * 100:.0f} % of the time or more: {listed(figures)}"
+    )
 
 
 def _in_words(shares: GateShares) -> str:
@@ -309,8 +297,20 @@ def _layer_name(found: Saturation, layer: str, depth: int) -> str:
     )
 
 
-def _add(counts: dict[str, NDArray[np.int64]], name: str, values: torch.Tensor, gate: str) -> None:
-    """Count values (N, layers, H): (layers, H) for each side and (layers, BINS) for the histogram."""
+def _count(model: TurnModel, dialogue: Dialogue, of_layers: dict[str, str]) -> Counts:
+    """Hear one dialogue."""
+    counts: Counts = {"frames": np.zeros((), np.int64)}
+    audio = load_sound(dialogue, model.config.features.sample_rate_hz)
+    for output, _, inside in listen_inside(model, audio):
+        counts["frames"] += 2 * output.vad.shape[2]
+        for layer, values in inside.items():
+            for gate in (*GATES[of_layers[layer]], *(["h"] if values else [])):
+                _add(counts, f"{layer} {gate}", values[gate].flatten(0, 1), gate)
+    return counts
+
+
+def _add(counts: Counts, name: str, values: torch.Tensor, gate: str) -> None:
+    """Count values (N, layers, H): (layers, H) for each side, and (layers, BINS)."""
     low, left, right = (-1.0, -STATE, STATE) if gate == "h" else (0.0, LEFT, RIGHT)
     sides = {
         "left": (values < left).sum(dim=0).numpy(),
@@ -322,44 +322,6 @@ def _add(counts: dict[str, NDArray[np.int64]], name: str, values: torch.Tensor, 
     )
     for side, count in sides.items():
         counts[f"{name} {side}"] = counts.get(f"{name} {side}", np.zeros_like(count)) + count
-
-
-def _key(model: TurnModel, dialogues: Sequence[Dialogue]) -> str:
-    heard = [
-        (dialogue.id, [str(path) for path in dialogue.audio], dialogue.start_s, dialogue.end_s)
-        for dialogue in dialogues
-    ]
-    return hashlib.sha256(f"{weights_sha256(model)} {heard}".encode()).hexdigest()
-
-
-def _keep(
-    counts: dict[str, NDArray[np.int64]],
-    done: int,
-    model: TurnModel,
-    dialogues: Sequence[Dialogue],
-    path: Path,
-) -> None:
-    part = path.with_name(f"{path.stem}.writing.npz")
-    arrays: dict[str, Any] = {
-        "key": np.array(_key(model, dialogues)),
-        "done": np.array(done),
-        **counts,
-    }
-    np.savez(part, **arrays)
-    part.replace(path)
-
-
-def _resumed(
-    model: TurnModel, dialogues: Sequence[Dialogue], path: Path | None
-) -> tuple[dict[str, NDArray[np.int64]], int]:
-    """Counts of an earlier run over the same dialogues by the same network, and how many it had heard; else nothing."""
-    if path is None or not path.is_file():
-        return {}, 0
-    with np.load(path) as there:
-        counts = dict(there)
-    if str(counts.pop("key")) != _key(model, dialogues):
-        return {}, 0
-    return counts, int(counts.pop("done"))
 
 
 def _draw_units(panel: Any, shares: GateShares, layer: str) -> None:
@@ -395,11 +357,8 @@ def _draw_units(panel: Any, shares: GateShares, layer: str) -> None:
         xlabel=f"share of time {below}",
         ylabel=f"share of time {above}",
     )
-    panel.set_title(
-        f"{layer}\n" + ("state h" if shares.gate == "h" else f"{shares.gate} gate"),
-        fontsize=9.5,
-        color=LIGHT.ink,
-    )
+    gate = "state h" if shares.gate == "h" else f"{shares.gate} gate"
+    heading(panel, f"{layer}\n{gate}")
 
 
 def _draw_values(panel: Any, shares: GateShares) -> None:

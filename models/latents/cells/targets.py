@@ -1,7 +1,9 @@
-"""What a unit might track, as a value for every frame and speaker: whether something is so, or how long something has lasted.
+"""What a unit might track, as a value for every frame and speaker: whether something is so, or how
+long something has lasted.
 
-A value is seen from one speaker, "own", and NaN where the question does not arise (no time since own speech while one speaks). Short reactions
-(backchannels) take no turn: neither one's own nor the other's begins or ends a turn here.
+A value is seen from one speaker, "own", and NaN where the question does not arise (no time since
+own speech while one speaks). Short reactions (backchannels) take no turn: neither one's own nor the
+other's begins or ends a turn here.
 """
 
 from __future__ import annotations
@@ -58,24 +60,28 @@ TARGETS = (
             Target(
                 f"end of turn within {ahead_s:g} s",
                 False,
-                f"this speaker stops within {ahead_s:g} s and the other is the next to speak, against speaking on or pausing only, while only this one speaks",
+                f"this speaker stops within {ahead_s:g} s and the other is the next to speak, "
+                "against speaking on or pausing only, while only this one speaks",
             ),
             Target(
                 f"end of speech within {ahead_s:g} s",
                 False,
-                f"this speaker stops within {ahead_s:g} s, against speaking on, while only this one speaks",
+                f"this speaker stops within {ahead_s:g} s, against speaking on, while only this "
+                "one speaks",
             ),
         )
     ),
     Target(
         "shift, not hold",
         False,
-        f"the other speaks next, against this one again, in the first {EARLY_S:g} s of a mutual silence after this one's speech",
+        f"the other speaks next, against this one again, in the first {EARLY_S:g} s of a mutual "
+        "silence after this one's speech",
     ),
     Target(
         "own backchannel",
         False,
-        "a short reaction of this speaker's, against other speech of the same, while this one speaks",
+        "a short reaction of this speaker's, against other speech of the same, while this one "
+        "speaks",
     ),
     Target(
         f"own backchannel within {SOON_S:g} s",
@@ -85,7 +91,8 @@ TARGETS = (
     Target(
         "p_next",
         True,
-        "the network's own probability that this speaker is the next to hold the floor, in all frames",
+        "the network's own probability that this speaker is the next to hold the floor, in all "
+        "frames",
     ),
 )
 
@@ -101,7 +108,8 @@ def find_targets(frames: Columns, backchannels: Sequence[Event], frame_rate_hz: 
         backchannels: its events of that kind.
         frame_rate_hz: of the frames.
     Returns:
-        In the order of TARGETS, (K, T, 2): 0 or 1, or an amount; NaN where the question does not arise or the dialogue ends before it is answered.
+        In the order of TARGETS, (K, T, 2): 0 or 1, or an amount; NaN where the question does not
+        arise or the dialogue ends before it is answered.
     """
     own, other = frames["speaking"].astype(bool), frames["other_speaking"].astype(bool)
     reacting = np.zeros_like(own)
@@ -118,7 +126,9 @@ def find_targets(frames: Columns, backchannels: Sequence[Event], frame_rate_hz: 
     early = (frames["event"] != "") & (since(own | other) <= EARLY_S * frame_rate_hz)
     left = until(
         ~turns
-    )  # frames in which a stretch of speech goes on, this one included; NaN: to the end of the dialogue
+        # frames in which a stretch of speech goes on, this one included; NaN: to the end of the
+        # dialogue
+    )
     remaining = np.arange(len(own), 0, -1)[:, None]
     last = (
         np.where(np.isnan(left), len(own), np.arange(len(own))[:, None] + left).astype(np.int64) - 1

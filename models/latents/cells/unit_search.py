@@ -1,11 +1,15 @@
-"""Search for units that track something: each alone, chosen on one half of the dialogues and scored on the other, against a search by chance.
+"""Search for units that track something: each alone, chosen on one half of the dialogues and scored
+on the other, against a search by chance.
 
-Score of a yes/no target: the AUC of the unit's activation (below 0.5 it is lower where the answer is yes). Of an amount: Spearman's rank correlation.
-To compare the two, the strength of an AUC is 2 AUC - 1, so that both run from -1 to 1 and 0 is chance.
+Score of a yes/no target: the AUC of the unit's activation (below 0.5 it is lower where the answer
+is yes). Of an amount: Spearman's rank correlation. To compare the two, the strength of an AUC is 2
+AUC - 1, so that both run from -1 to 1 and 0 is chance.
 
-The control searches in the same way after the targets of each dialogue have been turned round in time, by the same many frames for all: their rhythm
-stays, but what they have to do with the activations is gone. The best of some hundred units is then still above chance, and only what is above that counts.
-Frames are drawn, so that memory is bounded, as many of yes as of no where there are enough.
+The control searches in the same way after the targets of each dialogue have been turned round in
+time, by the same many frames for all: their rhythm stays, but what they have to do with the
+activations is gone. The best of some hundred units is then still above chance, and only what is
+above that counts. Frames are drawn, so that memory is bounded, as many of yes as of no where there
+are enough.
 """
 
 from __future__ import annotations
@@ -25,7 +29,9 @@ from .targets import COLUMNS, TARGETS, Floats, Target, find_targets, stretches
 LIMIT = 2000  # frames of each answer, target and half
 SHIFTS = 20  # searches by chance
 BLOCKS = 10  # of a single dialogue, which become the halves in turn
-LEAST = 3  # stretches of each answer in each half, for a score; of an amount, stretches above and below its median
+# stretches of each answer in each half, for a score; of an amount, stretches above and below its
+# median
+LEAST = 3
 FEW = 20  # stretches in both halves together, for a score that is not called rough
 LEVEL = 0.95  # of the searches by chance, how many stay below the level that a unit must exceed
 TURNED = (0.1, 0.9)  # by which shares of a dialogue targets are turned round
@@ -37,9 +43,12 @@ class Found:
 
     Attributes:
         target, layer: which.
-        scores: AUC or rank correlation of every unit in each half, (2, H); NaN where there are too few stretches.
-        stretches: of yes and of no in each half, (2, 2); of an amount, in which it is above its dialogue's median, and is not.
-        moves: width of the range in which nine tenths of each unit's activations lie, (H,); a rank is blind to it.
+        scores: AUC or rank correlation of every unit in each half, (2, H); NaN where there are too
+            few stretches.
+        stretches: of yes and of no in each half, (2, 2); of an amount, in which it is above its
+            dialogue's median, and is not.
+        moves: width of the range in which nine tenths of each unit's activations lie, (H,); a rank
+            is blind to it.
         control_best: strength of the best unit where it was chosen, mean of both halves, (S,).
         control_held_out: strength of the same units where they were not chosen, (S,).
         control_above: how many units exceeded `level` in both halves, (S,).
@@ -72,7 +81,9 @@ class Found:
 
     @property
     def held_out(self) -> float:
-        """Strength of the chosen units where they were not chosen, mean of both; negative where they say the opposite there."""
+        """Strength of the chosen units where they were not chosen, mean of both; negative where
+        they say the opposite there.
+        """
         return held_out(self.strengths)
 
     @property
@@ -183,7 +194,8 @@ def find_units(
 def score_units(values: Floats, answers: Floats, target: Target) -> Floats:
     """AUC, or Spearman's rank correlation, of each unit.
 
-    evaluation/measures.py has the AUC of one score with its interval; here hundreds of units are ranked at once.
+    evaluation/measures.py has the AUC of one score with its interval; here hundreds of units are
+    ranked at once.
 
     Args:
         values: activations, (N, H).
@@ -233,7 +245,7 @@ def held_out(strengths: Floats) -> float:
 
 
 def both_halves(strengths: Floats) -> Floats:
-    """The weaker of both halves' strengths where they agree in direction, else 0, (2, H) to (H,)."""
+    """The weaker of both halves' strengths where they agree in sign, else 0, (2, H) to (H,)."""
     return np.where(strengths.prod(axis=0) > 0, np.abs(strengths).min(axis=0), 0)
 
 
@@ -250,7 +262,8 @@ def count_above(strengths: Floats, least: float) -> int:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Frames of single speakers that were drawn, N: latents (N, H) by layer, half (N,), values (N, 1 + S, K) as they are and turned round S times,
+    """Frames of single speakers that were drawn, N: latents (N, H) by layer, half (N,), values (N,
+    1 + S, K) as they are and turned round S times,
     and for which targets they were drawn, (N, K)."""
 
     latents: dict[str, Floats]
@@ -260,7 +273,9 @@ class _Rows:
 
 
 def _targets(collection: Collection) -> Iterator[tuple[int, Floats, NDArray[np.int64]]]:
-    """Of every dialogue its number, the targets' values (K, T, 2), and the half of every frame, (T,)."""
+    """Of every dialogue its number, the targets' values (K, T, 2), and the half of every frame,
+    (T,).
+    """
     reactions = collection.events("backchannel")
     lengths = [collection.frame_count(number) for number in range(len(collection.dialogues))]
     of_dialogue = _balanced(lengths)
@@ -279,7 +294,9 @@ def _targets(collection: Collection) -> Iterator[tuple[int, Floats, NDArray[np.i
 
 
 def _balanced(lengths: list[int]) -> NDArray[np.int64]:
-    """Halves of dialogues, about as long as each other: the longest first, each to the shorter half."""
+    """Halves of dialogues, about as long as each other: the longest first, each to the shorter
+    half.
+    """
     halves, sums = np.zeros(len(lengths), np.int64), [0, 0]
     for number in np.argsort(-np.array(lengths), kind="stable"):
         halves[number] = int(sums[1] < sums[0])
@@ -290,7 +307,10 @@ def _balanced(lengths: list[int]) -> NDArray[np.int64]:
 def _halves_in_words(collection: Collection) -> str:
     dialogues = len(collection.dialogues)
     if dialogues == 1:
-        return f"the odd and the even tenths of the one dialogue, {collection.frame_count(0) / collection.frame_rate_hz / BLOCKS:.1f} s each"
+        return (
+            "the odd and the even tenths of the one dialogue, "
+            f"{collection.frame_count(0) / collection.frame_rate_hz / BLOCKS:.1f} s each"
+        )
     second = int(_balanced([collection.frame_count(number) for number in range(dialogues)]).sum())
     return (
         f"{dialogues - second} dialogues and the other {second}"
@@ -300,7 +320,9 @@ def _halves_in_words(collection: Collection) -> str:
 
 
 def _answers(targets: Floats) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Where each target (K, ...) is yes and where no; an amount counts as both wherever it has a value."""
+    """Where each target (K, ...) is yes and where no; an amount counts as both wherever it has a
+    value.
+    """
     for values, target in zip(targets, TARGETS, strict=True):
         known = ~np.isnan(values)
         yield (known, known) if target.graded else (values > 0.5, values < 0.5)
@@ -353,7 +375,9 @@ def _draw(
 def _chosen(
     rows: _Rows, k: int, turn: int, of: int, target: Target, limit: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Rows of one half that answer a target: those that were drawn for it; of a search by chance, as many of those that answer it then."""
+    """Rows of one half that answer a target: those that were drawn for it; of a search by chance,
+    as many of those that answer it then.
+    """
     values = rows.values[:, turn, k]
     usable = (rows.half == of) & ~np.isnan(values)
     if not turn:

@@ -10,7 +10,6 @@ How the search goes is said in unit_search.py, what it searches for in targets.p
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,9 @@ import numpy as np
 from ....stream.errors import ConfigError, DialogueError
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import LAYERS, Collection
+from ..drawing import listed, many
+from ..options import add_number, add_out, add_seed, check_files, shown
+from ..tables import write_rows
 from ..views import LIGHT, View, check_suffix, picture, red_to_blue, write_page
 from .targets import TARGETS, Floats
 from .unit_search import FEW, LEAST, SHIFTS, Found, UnitSearch, both_halves, find_units
@@ -37,50 +39,32 @@ VERDICTS = (
     (1.01, "almost perfectly"),
 )  # strength below
 HEADER = (
-    "target", "among", "score", "layer", "chosen_on_half", "place", "unit", "score_where_chosen", "score_in_other_half", "chance_level",
-    "exceeds_chance", "chance_held_out_mean", "units_above", "units_above_by_chance", "range_of_activation", "stretches_yes", "stretches_no",
+    "target", "among", "score", "layer", "chosen_on_half", "place", "unit", "score_where_chosen",
+    "score_in_other_half", "chance_level", "exceeds_chance", "chance_held_out_mean", "units_above",
+    "units_above_by_chance", "range_of_activation", "stretches_yes", "stretches_no",
 )  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream latents units`."""
+    """Add the options of `turnstream latents units`."""
     add_source_argument(parser)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="table (.csv), picture (.png) or page (.html) to write",
-    )
-    parser.add_argument(
-        "--layer", choices=LAYERS, help="show the units of one layer only (default: all)"
-    )
-    parser.add_argument(
-        "--shifts",
-        type=int,
-        default=SHIFTS,
-        metavar="N",
-        help=f"searches with targets shifted in time, to know what chance finds (default {SHIFTS})",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of all random draws (default 0)"
-    )
+    what = "table (.csv), picture (.png) or page (.html) to write"
+    add_out(parser, what=what, metavar="FILE")
+    what = "show the units of one layer only (default: all)"
+    parser.add_argument("--layer", choices=LAYERS, help=what)
+    what = "searches with targets shifted in time, to know what chance finds"
+    add_number(parser, "--shifts", SHIFTS, what)
+    add_seed(parser)
     add_model_argument(parser)
 
 
 def main(args: argparse.Namespace) -> int:
-    """Search, write, and say what was found."""
-    check_suffix(args.out, *SUFFIXES)
+    """Search, write, and print what was found."""
+    check_files(args, *SUFFIXES)
+    layers = None if args.layer is None else (args.layer,)
     with opened_collection(args.source, args.model) as collection:
-        view = units_view(
-            collection,
-            args.out,
-            layers=None if args.layer is None else (args.layer,),
-            shifts=args.shifts,
-            seed=args.seed,
-        )
-    print(f"{view.caption}\n{view.path}")
-    return 0
+        given = {"layers": layers, "shifts": args.shifts, "seed": args.seed}
+        return shown(units_view(collection, args.out, **given))
 
 
 def units_view(
@@ -91,7 +75,8 @@ def units_view(
     shifts: int = SHIFTS,
     seed: int = 0,
 ) -> View:
-    """Search a collection and write a table, a picture or a page, as the file's name says, of all its layers or some.
+    """Search a collection and write a table, a picture or a page, as the file's name says, of all
+    its layers or some.
 
     Raises:
         ConfigError: it lacks one of the layers.
@@ -120,7 +105,8 @@ def draw_units(search: UnitSearch, out: Path, layers: Sequence[str] = LAYERS) ->
     check_suffix(out, *SUFFIXES)
     if not search.best():
         raise DialogueError(
-            f"expected at least {LEAST} stretches of speech and of silence in each half, got {search.minutes:.1f} minutes with fewer"
+            f"expected at least {LEAST} stretches of speech and of silence in each half, got "
+            f"{search.minutes:.1f} minutes with fewer"
         )
     search = replace(search, found=tuple(found for found in search.found if found.layer in layers))
     caption = f"{search_in_words(search)} {search.quality}".strip()
@@ -135,111 +121,99 @@ def draw_units(search: UnitSearch, out: Path, layers: Sequence[str] = LAYERS) ->
 
 
 def search_in_words(search: UnitSearch) -> str:
-    """What was found, from the scores alone."""
-    many = f"{search.dialogues} dialogue" + ("s" if search.dialogues > 1 else "")
-    words = [
-        f"Each unit alone, in {many} ({search.minutes:.1f} minutes): chosen on one half ({search.halves}), scored on the other, and the other way round. "
-        "Given is the mean of both scores; below AUC 0.5, or 0, a unit falls where the answer is yes or the amount grows. In brackets, the level that the "
-        "best unit seldom exceeds where it is chosen by chance, on answers turned round in time."
-    ]
+    """What was found: a sentence, and the figures of every target."""
+    figures: dict[str, str] = {}
     lost: list[str] = []
     for found in search.best():
         if found.held_out > found.level:
-            words.append(f"{found.target.name}: {best_in_words(found)}.")
+            figures[found.target.name] = best_in_words(found)
         else:
-            lost.append(
-                f"{found.target.name} {shown(found, found.held_out)} ({shown(found, found.level)})"
-            )
-    if lost:
-        words.append(f"No unit does better than chance may: {'; '.join(lost)}.")
-    few = [
-        target.name
-        for target in TARGETS
-        if not any(found.target == target and found.known for found in search.found)
-    ]
-    if few:
-        words.append(f"Too rare here for a score: {', '.join(few)}.")
-    return " ".join(words)
+            level = score_in_words(found, found.level)
+            lost.append(f"{found.target.name} {score_in_words(found, found.held_out)} ({level})")
+    known = {found.target.name for found in search.found if found.known}
+    figures["no unit does better than chance may"] = ", ".join(lost)
+    figures["too rare here for a score"] = ", ".join(
+        target.name for target in TARGETS if target.name not in known
+    )
+    return (
+        f"Each unit alone, in {many(search.dialogues, 'dialogue')} ({search.minutes:.1f} minutes): "
+        f"chosen on one half ({search.halves}), scored on the other, and the other way round. "
+        "Given is the mean of both scores; below AUC 0.5, or 0, a unit falls where the answer is "
+        "yes or "
+        "the amount grows. In brackets, the level that the best unit seldom exceeds where it is "
+        f"chosen by chance, on answers turned round in time. {listed(figures)}"
+    )
 
 
 def best_in_words(found: Found) -> str:
     """The chosen units of a search, how well they track, and how sure that is."""
     first, second = found.chosen
-    units = (
-        f"{found.layer}:{first}"
-        if first == second
-        else f"{found.layer}:{first} and :{second}, one from each half,"
-    )
-    verb = "tracks" if first == second else "track"
-    words = next(words for above, words in VERDICTS if found.held_out < above)
+    units = f"{found.layer}:{first}" + f" and :{second}, one from each half" * (first != second)
+    verdict = next(words for above, words in VERDICTS if found.held_out < above)
     seen = int(found.stretches[:, 0].sum())
-    rough = f"; {seen} cases only" if seen < FEW else ""
     moves = found.moves[list(found.chosen)].max()
-    rough += (
-        f"; it moves by no more than {moves:.2g} in nine tenths of the time"
-        if moves < FAINT
-        else ""
+    return (
+        f"{units}, {verdict}, {signed_in_words(found)} ({score_in_words(found, found.level)}, "
+        f"units above that in both halves {found.above}"
+        + f", {seen} cases only" * (seen < FEW)
+        + (f", it moves by {moves:.2g} at most in nine tenths of the time" if moves < FAINT else "")
+        + ")"
     )
-    above = f"{found.above} unit" + ("s are" if found.above != 1 else " is")
-    return f"{units} {verb} it {words}, {shown_signed(found)} ({shown(found, found.level)}; {above} above that in both halves{rough})"
 
 
-def shown(found: Found, strength: float) -> str:
+def score_in_words(found: Found, strength: float) -> str:
     """A strength as the score that it stands for: the AUC above 0.5, or the rank correlation."""
     return f"{strength:.2f}" if found.target.graded else f"AUC {0.5 + strength / 2:.2f}"
 
 
-def shown_signed(found: Found) -> str:
+def signed_in_words(found: Found) -> str:
     """The held-out score, with the direction of the unit where both halves choose the same one."""
     first, second = found.chosen
     sign = float(np.sign(found.strengths[0, first])) if first == second else 1.0
-    named = shown(found, sign * found.held_out)
+    named = score_in_words(found, sign * found.held_out)
     return f"rank correlation {named}" if found.target.graded else named
 
 
 def write_units(search: UnitSearch, path: Path) -> None:
-    """A CSV file: for each target, layer and half its TOP units, with the scores in both halves and the level of chance."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(HEADER)
-        for found in search.found:
-            for half in (0, 1) if found.known else ():
-                for place, unit in enumerate(
-                    np.argsort(-np.abs(found.strengths[half]), kind="stable")[:TOP]
-                ):
-                    direction = np.sign(found.strengths[half, unit])
-                    level = found.level if found.target.graded else 0.5 + found.level / 2
-                    chance = (
-                        np.nanmean(found.control_held_out)
-                        if np.isfinite(found.control_held_out).any()
-                        else np.nan
-                    )
-                    row = (
+    """Write the TOP units of each target, layer and half, with scores and the level of chance."""
+    rows: list[tuple[Any, ...]] = []
+    for found in search.found:
+        graded = found.target.graded
+        held_out = found.control_held_out
+        chance = np.nanmean(held_out) if np.isfinite(held_out).any() else np.nan
+        chance = chance if graded else 0.5 + chance / 2
+        level = found.level if graded else 0.5 + found.level / 2
+        for half in (0, 1) if found.known else ():
+            order = np.argsort(-np.abs(found.strengths[half]), kind="stable")[:TOP]
+            for place, unit in enumerate(order):
+                direction = np.sign(found.strengths[half, unit])
+                rows.append(
+                    (
                         found.target.name,
                         found.target.words,
-                        "rank correlation" if found.target.graded else "AUC",
+                        "rank correlation" if graded else "AUC",
                         found.layer,
                         half + 1,
                         place + 1,
                         unit,
-                    )
-                    scores = (
-                        f"{value:.4f}"
-                        for value in (found.scores[half, unit], found.scores[1 - half, unit], level)
-                    )
-                    exceeds = int(found.strengths[1 - half, unit] * direction > found.level)
-                    chance_score = chance if found.target.graded else 0.5 + chance / 2
-                    counts = (
+                        found.scores[half, unit],
+                        found.scores[1 - half, unit],
+                        level,
+                        found.strengths[1 - half, unit] * direction > found.level,
+                        chance,
                         found.above,
-                        f"{found.control_above.mean():.2f}",
-                        f"{found.moves[unit]:.4f}",
+                        found.control_above.mean(),
+                        found.moves[unit],
                         *found.stretches.sum(axis=0),
                     )
-                    writer.writerow((*row, *scores, exceeds, f"{chance_score:.4f}", *counts))
+                )
+    write_rows(path, HEADER, rows)
 
 
 def page_contents(search: UnitSearch) -> dict[str, Any]:
-    """What web/units.js shows: a row for each target and layer, and the strengths of all units, (K, 2, H), by layer."""
+    """What web/units.js shows: a row for each target and layer, and the strengths of all units, (K,
+    2, H), by layer.
+    """
     rows = [
         {
             "target": found.target.name,
@@ -278,7 +252,9 @@ def page_contents(search: UnitSearch) -> dict[str, Any]:
 
 
 def _order(strengths: Floats) -> np.ndarray:
-    """Units by what they track: those whose strongest target is the same side by side, the strongest first."""
+    """Units by what they track: those whose strongest target is the same side by side, the
+    strongest first.
+    """
     both = np.nan_to_num(np.stack([both_halves(values) for values in strengths]))  # (K, H)
     return np.lexsort((-both.max(axis=0), both.argmax(axis=0)))
 
@@ -332,7 +308,8 @@ def _draw_strengths(panel: Any, search: UnitSearch, names: Sequence[str]) -> Non
     panel.invert_yaxis()
     panel.axvline(0, color=LIGHT.faint, linewidth=0.8)
     panel.set(
-        xlabel="strength where not chosen: 2 AUC - 1, or rank correlation\n(negative: the other way round than where chosen)"
+        xlabel="strength where not chosen: 2 AUC - 1, or rank correlation\n"
+        "(negative: the other way round than where chosen)"
     )
     panel.set_xlim(min(-0.05, panel.get_xlim()[0]), 1.02)
     panel.set_title("best unit of each layer", fontsize=10, color=LIGHT.ink)

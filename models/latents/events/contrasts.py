@@ -1,7 +1,9 @@
-"""What views of encodings compare: two classes of moments each, with whose encoding is looked at, and what chance would make of them.
+"""What views of encodings compare: two classes of moments each, with whose encoding is looked at,
+and what chance would make of them.
 
-Contrasts of events take the start of a mutual silence as time 0. Contrasts of frames take any frame (does this speaker speak?) or the start of a
-backchannel, against frames at which nobody is about to give one.
+Contrasts of events take the start of a mutual silence as time 0. Contrasts of frames take any frame
+(does this speaker speak?) or the start of a backchannel, against frames at which nobody is about to
+give one.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from ...dialogues.events import (
 )
 from ...evaluation.predictions import at_activity_rate
 from ..collection import Collection, Event
+from ..moments import ENDINGS
 
 SILENCES = ("gap", "pause")
 NO_TEXT = "the words before the silences are not known"
@@ -58,12 +61,14 @@ class Contrast:
         return self.classes == ("speaker", "listener")
 
     def is_first(self, event: Event) -> bool | None:
-        """Is an event of the first class? None: it is of neither, or both of its speakers are compared."""
+        """Is an event of the first class? None: it is of neither, or both of its speakers are
+        compared.
+        """
         if self.of_speakers or event.kind not in self.kinds:
             return None
         if self.classes == ("correct", "wrong"):
             return event.correct
-        label = event.ending if self.classes == ("question", "statement") else event.kind
+        label = event.ending if self.classes[0] in ENDINGS else event.kind
         return label == self.classes[0] if label in self.classes else None
 
 
@@ -84,7 +89,8 @@ CONTRASTS = {
             "silence begins",
             "there are few mutual silences",
         ),
-        # Not both kinds at once: of a network that always says hold, the correct ones are just the holds.
+        # Not both kinds at once: of a network that always says hold, the correct ones are just the
+        # holds.
         Contrast(
             "shift-correct",
             ("correct", "wrong"),
@@ -103,6 +109,9 @@ CONTRASTS = {
         ),
         Contrast(
             "question-statement", ("question", "statement"), SILENCES, "silence begins", NO_TEXT
+        ),
+        Contrast(
+            "hesitation-statement", ("hesitation", "statement"), SILENCES, "silence begins", NO_TEXT
         ),
         Contrast(
             "speaker-listener",
@@ -195,8 +204,8 @@ def event_cases(events: Sequence[Event], contrast: Contrast) -> Cases:
 
 
 def speaking_cases(collection: Collection, count: int, seed: int = 0) -> Cases:
-    """Frames of single speakers, as many from each dialogue as its length gives, but not more than one a second, since neighbours say the same; the
-    speaker is drawn, too.
+    """Frames of single speakers, as many from each dialogue as its length gives, but not more than
+    one a second, since neighbours say the same; the speaker is drawn, too.
 
     Args:
         collection: with dialogues.
@@ -226,8 +235,10 @@ def speaking_cases(collection: Collection, count: int, seed: int = 0) -> Cases:
 def backchannel_cases(
     collection: Collection, events: Sequence[Event], count: int, seed: int = 0
 ) -> Cases:
-    """Starts of backchannels whose giver was silent for a second while the other spoke, and frames in the other's long turns before which nobody was
-    about to give one (`find_backchannel_windows`). Nothing after time 0 is looked at: it would be the backchannel itself.
+    """Starts of backchannels whose giver was silent for a second while the other spoke, and frames
+    in the other's long turns before which nobody was about to give one
+    (`find_backchannel_windows`). Nothing after time 0 is looked at: it would be the backchannel
+    itself.
 
     Args:
         collection: of the events.
@@ -274,13 +285,15 @@ def backchannel_cases(
 
 
 def stretch(times_s: NDArray[np.float64], holds: NDArray[np.bool_]) -> tuple[float, float] | None:
-    """From when on, and until when, something holds: without a break around time 0, or else, if it comes only later, up to the last time.
+    """From when on, and until when, something holds: without a break around time 0, or else, if it
+    comes only later, up to the last time.
 
     Args:
         times_s: ascending, (K,).
         holds: (K,); False where nothing is known.
     Returns:
-        The first and the last time of that stretch; None: it does not hold at time 0, nor at the last time.
+        The first and the last time of that stretch; None: it does not hold at time 0, nor at the
+        last time.
     """
     if not len(times_s):
         return None

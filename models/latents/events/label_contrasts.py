@@ -20,7 +20,15 @@ import numpy as np
 from ....stream.errors import ConfigError
 from ..collection import Collection, Event
 from ..labels import is_known
-from .contrasts import CONTRASTS, SILENCES, Contrast
+from .contrasts import (
+    CONTRASTS,
+    SILENCES,
+    Cases,
+    Contrast,
+    backchannel_cases,
+    event_cases,
+    speaking_cases,
+)
 
 BEFORE_S = 0.5
 HOW = "LABEL=VALUE, LABEL=VALUE/OTHER or LABEL>NUMBER"
@@ -100,6 +108,33 @@ def contrast_in(collection: Collection, name: str) -> Contrast:
         kind, form = ("text", "=") if contrast.above is not None else ("numbers", ">")
         raise ConfigError(f"expected {contrast.label}{form}..., since it is {kind}, got {name!r}")
     return LabelContrast(**{**contrast.__dict__, "values": values})
+
+
+def find_cases(
+    collection: Collection, questions: Sequence[str], most: int = 2000, seed: int = 0
+) -> dict[str, Cases]:
+    """The moments of each question; all questions about silences look at the same ones."""
+    events = collection.events()
+    starts = sorted(
+        {
+            (event.number, event.start_s)
+            for event in events
+            if event.kind not in ("overlap", "backchannel")
+        }
+    )
+    drawn = {starts[place] for place in np.random.default_rng(seed).permutation(len(starts))[:most]}
+    silences = [event for event in events if (event.number, event.start_s) in drawn]
+    contrasts = {name: contrast_in(collection, name) for name in questions}
+    cases = {
+        name: event_cases(silences, contrast)
+        for name, contrast in contrasts.items()
+        if contrast.kinds
+    }
+    if "speaking" in questions:
+        cases["speaking"] = speaking_cases(collection, most, seed)
+    if "backchannel" in questions:
+        cases["backchannel"] = backchannel_cases(collection, events, most, seed)
+    return {name: cases[name] for name in questions}
 
 
 def silence_labels(collection: Collection, label: str) -> dict[Moment, Value]:

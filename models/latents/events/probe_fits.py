@@ -1,9 +1,12 @@
-"""Linear probes: what a straight cut through a layer's states tells of a moment's class, in dialogues that the cut has not seen.
+"""Linear probes: what a straight cut through a layer's states tells of a moment's class, in
+dialogues that the cut has not seen.
 
-A probe is scikit-learn's LogisticRegression on standardised states, in which both classes of a dialogue and speaker weigh alike, and are compared. Its strength of regularisation is not
-tuned but follows from the states' width H: C = 1 / H, which is to expect, before any event is seen, log-odds of about 1 in size.
-Scores are always of held-out moments: of dialogues that the probe was not fitted on, each once. With a single dialogue, of blocks of time, with
-the moments close to a block left out of its probe.
+A probe is scikit-learn's LogisticRegression on standardised states, in which both classes of a
+dialogue and speaker weigh alike, and are compared. Its strength of regularisation is not tuned but
+follows from the states' width H: C = 1 / H, which is to expect, before any event is seen, log-odds
+of about 1 in size. Scores are always of held-out moments: of dialogues that the probe was not
+fitted on, each once. With a single dialogue, of blocks of time, with the moments close to a block
+left out of its probe.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from tqdm import tqdm
 from ...evaluation.measures import Estimate, consecutive
 from ...turn_model import TurnModel
 from ..collection import Collection
+from ..memory.held_out import fit_linear
 from ..memory.readings import log_mel, sound_at
 from ..quality import auc_within
 from .contrasts import Cases
@@ -51,7 +55,9 @@ class Reach:
 
 @dataclass(frozen=True)
 class States:
-    """What a network holds in mind at N x K moments, of both speakers: (N, K, 2, H) by layer, and (N, K, 2) of what it says."""
+    """What a network holds in mind at N x K moments, of both speakers: (N, K, 2, H) by layer, and
+    (N, K, 2) of what it says.
+    """
 
     values: Mapping[str, NDArray[np.float32]]
 
@@ -136,7 +142,8 @@ def folds_of(cases: Cases) -> tuple[list[Fold], NDArray[np.int64]]:
     Args:
         cases: at least one.
     Returns:
-        The folds, and the units, (N,), that are held out whole and drawn in the bootstrap: dialogues, or blocks of a single one.
+        The folds, and the units, (N,), that are held out whole and drawn in the bootstrap:
+        dialogues, or blocks of a single one.
     """
     from sklearn.model_selection import GroupKFold
 
@@ -174,31 +181,19 @@ def held_out_scores(
         strata: dialogue and speaker, (N,).
         folds: from `folds_of`.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
     scores = np.full(len(states), np.nan)
     for fit, score in folds:
         weights = matched_weights(first[fit], strata[fit])
-        if (
-            len(score)
-            and min((weights[first[fit]] > 0).sum(), (weights[~first[fit]] > 0).sum()) >= 2
-        ):
-            probe = make_pipeline(
-                StandardScaler(), LogisticRegression(C=1 / states.shape[1], max_iter=1000)
-            )
-            probe.fit(
-                states[fit].astype(np.float64),
-                first[fit],
-                logisticregression__sample_weight=weights,
-            )
-            scores[score] = probe.decision_function(states[score].astype(np.float64))
+        count = min((weights[first[fit]] > 0).sum(), (weights[~first[fit]] > 0).sum())
+        if len(score) and count >= 2:
+            probe = fit_linear(states[fit], first[fit], 1 / states.shape[1], weights=weights)
+            scores[score] = probe.log_odds(states[score])
     return scores
 
 
 def matched_weights(first: NDArray[np.bool_], strata: NDArray[np.int64]) -> Floats:
-    """How much each case counts, (N,), 1 on average: as the share of the other class in its stratum.
+    """How much each case counts, (N,), 1 on average: as the share of the other class in its
+    stratum.
 
     Both classes then weigh alike in each dialogue and speaker. Who speaks in a state says nothing
     of its class, and a probe does not take the one for the other.

@@ -1,9 +1,10 @@
-"""What probes found: AUC over time for each question and layer, as a table, as files and as a picture."""
+"""What probes found:
+
+AUC over time for each question and layer, as a table, as files and as a picture.
+"""
 
 from __future__ import annotations
 
-import csv
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..tables import write_json as write_json_file
+from ..tables import write_rows
 from ..views import LIGHT, View, picture
 from .contrasts import Contrast, stretch
 from .label_contrasts import contrast_named
@@ -40,7 +43,8 @@ LEGEND = 0.35  # height of a row that has only the legend in it
 
 @dataclass(frozen=True)
 class Curve:
-    """How well one line of LINES tells a question; arrays (K,), NaN where there are too few moments.
+    """How well one line of LINES tells a question; arrays (K,), NaN where there are too few
+    moments.
 
     Attributes:
         line: key of LINES.
@@ -57,7 +61,9 @@ class Curve:
     chance: float
 
     def readable(self, times_s: Floats) -> tuple[float, float] | None:
-        """From when and until when the interval lies above one half, and the value above chance (`stretch`)."""
+        """From when and until when the interval lies above one half, and the value above chance
+        (`stretch`).
+        """
         known = ~np.isnan(self.low)
         return stretch(times_s[known], (self.low[known] > 0.5) & (self.auc[known] > self.chance))
 
@@ -113,10 +119,11 @@ class ProbeResults:
 
 
 def chance_of(permuted: Floats) -> float:
-    """AUC above which labels in random order are found one time in forty, from those that were tried.
+    """AUC above which labels in random order are found one time in forty, from those that were
+    tried.
 
-    An interval over dialogues takes a probe as given; that another probe would come of other dialogues makes the AUC of probes of nothing vary about
-    twice as much as the interval says.
+    An interval over dialogues takes a probe as given; that another probe would come of other
+    dialogues makes the AUC of probes of nothing vary about twice as much as the interval says.
     """
     known = permuted[~np.isnan(permuted)]
     return 0.5 + 1.96 * float(np.sqrt(np.mean((known - 0.5) ** 2))) if len(known) else 0.5
@@ -128,7 +135,8 @@ def table(results: ProbeResults) -> str:
     for one in results.probed:
         few = "" if one.curves else ", too few"
         rows.append(
-            f"{one.contrast.words()} ({one.moments[0]} and {one.moments[1]} of {one.dialogues} dialogues{few})"
+            f"{one.contrast.words()} ({one.moments[0]} and {one.moments[1]} of {one.dialogues} "
+            f"dialogues{few})"
         )
         for curve in one.curves:
             values = [at(curve.auc, results.times_s, time) for time in SHOWN_AT_S]
@@ -148,94 +156,77 @@ def at(values: Floats, times_s: Floats, time_s: float) -> float:
 
 
 def write_csv(results: ProbeResults, path: Path) -> None:
-    """A row per question, line and time; empty where there is no figure."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(
-            [
-                "question",
-                "line",
-                "time_s",
-                "first",
-                "second",
-                "dialogues",
-                "auc",
-                "low",
-                "high",
-                "permuted_auc",
-                "chance",
-            ]
-        )
-        for one in results.probed:
-            for curve in one.curves:
-                for k, time in enumerate(results.times_s):
-                    figures = (
-                        curve.auc[k],
-                        curve.low[k],
-                        curve.high[k],
-                        curve.permuted[k],
-                        curve.chance,
-                    )
-                    row = [
-                        one.question,
-                        curve.line,
-                        f"{time:g}",
-                        *one.counts[k],
-                        one.dialogues,
-                        *("" if np.isnan(value) else f"{value:.4f}" for value in figures),
-                    ]
-                    writer.writerow(row)
+    """Write a row per question, line and time; empty where there is no figure."""
+    figures = ("auc", "low", "high", "permuted_auc", "chance")
+    write_rows(
+        path,
+        ("question", "line", "time_s", "first", "second", "dialogues", *figures),
+        (
+            (
+                one.question,
+                curve.line,
+                time_s,
+                *one.counts[k],
+                one.dialogues,
+                *(values[k] for values in (curve.auc, curve.low, curve.high, curve.permuted)),
+                curve.chance,
+            )
+            for one in results.probed
+            for curve in one.curves
+            for k, time_s in enumerate(results.times_s)
+        ),
+    )
 
 
 def write_json(results: ProbeResults, path: Path) -> None:
-    """The same with what it was measured on; NaN becomes null."""
+    """Write the same with what it was measured on; NaN becomes null."""
 
-    def plain(values: Floats) -> list[float | None]:
-        return [None if np.isnan(value) else round(float(value), 4) for value in values]
+    def lines(one: Probed) -> dict[str, Any]:
+        return {
+            curve.line: {
+                **{
+                    name: np.round(getattr(curve, name), 4)
+                    for name in ("auc", "low", "high", "permuted", "chance")
+                },
+                "more_than_chance_s": curve.readable(results.times_s),
+            }
+            for curve in one.curves
+        }
 
     questions = [
         {
             "question": one.question,
-            "classes": list(one.contrast.classes),
-            "moments": list(one.moments),
+            "classes": one.contrast.classes,
+            "moments": one.moments,
             "dialogues": one.dialogues,
-            "counts": one.counts.tolist(),
-            "lines": {
-                curve.line: {
-                    name: plain(getattr(curve, name)) for name in ("auc", "low", "high", "permuted")
-                }
-                | {
-                    "chance": round(curve.chance, 4),
-                    "more_than_chance_s": None
-                    if (found := curve.readable(results.times_s)) is None
-                    else list(found),
-                }
-                for curve in one.curves
-            },
+            "counts": one.counts,
+            "lines": lines(one),
         }
         for one in results.probed
     ]
     about = {
-        "model": results.model,
-        "weights_sha256": results.weights_sha256,
-        "dialogues": results.dialogues,
-        "times_s": results.times_s.tolist(),
+        name: getattr(results, name) for name in ("model", "weights_sha256", "dialogues", "times_s")
     }
-    path.write_text(json.dumps(about | {"questions": questions}, indent=1) + "\n", encoding="utf-8")
+    write_json_file(path, about | {"questions": questions})
 
 
 def caption_of(results: ProbeResults) -> str:
     """What the picture shows, in words."""
     told = [one for one in results.probed if one.curves]
     words = [
-        f"How well linear probes read {results.model}, each scored on dialogues that it has not seen: AUC within dialogue and speaker, with 95 % intervals."
+        f"How well linear probes read {results.model}, each scored on dialogues that it has not "
+        "seen: AUC within dialogue and speaker, with 95 % intervals."
     ]
-    blocks = f"each of {FOLDS} blocks of time by a probe that has not seen it nor {GAP_S:g} s on either side"
+    blocks = (
+        f"each of {FOLDS} blocks of time by a probe that has not seen it nor {GAP_S:g} s on "
+        "either side"
+    )
     single = [one.contrast.words() for one in told if one.dialogues == 1]
     if single and len(single) == len(told):
         words[0] = (
             f"How well linear probes read {results.model} in a single dialogue, {blocks}: "
-            "AUC within block and speaker, with 95 % intervals over the blocks, which say nothing of other dialogues."
+            "AUC within block and speaker, with 95 % intervals over the blocks, which say nothing "
+            "of other dialogues."
         )
     elif told and max(one.dialogues for one in told) <= MOST_LEFT_OUT:
         words[0] = words[0].replace(
@@ -247,7 +238,8 @@ def caption_of(results: ProbeResults) -> str:
         )
     if single and len(single) < len(told):
         words.append(
-            f"Scored within the one dialogue that has enough of it, {blocks}, with intervals over the blocks: {'; '.join(single)}."
+            f"Scored within the one dialogue that has enough of it, {blocks}, with intervals over "
+            f"the blocks: {'; '.join(single)}."
         )
     words += [_sentence(one, results.times_s) for one in told]
     lacking = [
@@ -262,12 +254,15 @@ def caption_of(results: ProbeResults) -> str:
     permuted = results.permuted()
     if len(permuted):
         words.append(
-            f"Control: with labels in random order the probes give {permuted.mean():.2f} on average ({permuted.min():.2f} to {permuted.max():.2f}; crosses)."
+            f"Control: with labels in random order the probes give {permuted.mean():.2f} on "
+            f"average ({permuted.min():.2f} to {permuted.max():.2f}; crosses)."
         )
     if told:
         words.append(
-            "Dots: from there on, without a break, it is more than chance: the interval, which takes the probe as given, lies above one half, and the value "
-            "above what labels in random order give one time in forty (grey band, of the probes). No moment after the end of a silence is read."
+            "Dots: from there on, without a break, it is more than chance: the interval, which "
+            "takes the probe as given, lies above one half, and the value "
+            "above what labels in random order give one time in forty (grey band, of the probes). "
+            "No moment after the end of a silence is read."
         )
     return " ".join([*words, results.quality]).strip()
 
@@ -334,7 +329,10 @@ def _draw_question(panel: Any, one: Probed, times_s: Floats) -> None:
     panel.axhline(0.5, color=LIGHT.faint, linewidth=1, linestyle=":")
     panel.axvline(0, color=LIGHT.faint, linewidth=1)
     if not one.curves:
-        words = f"too few: {one.moments[0]} {one.contrast.classes[0]}, {one.moments[1]} {one.contrast.classes[1]}\n({one.contrast.lacking})"
+        words = (
+            f"too few: {one.moments[0]} {one.contrast.classes[0]}, {one.moments[1]} "
+            f"{one.contrast.classes[1]}\n({one.contrast.lacking})"
+        )
         panel.text(
             0.5,
             0.6,
@@ -371,8 +369,12 @@ def _sentence(one: Probed, times_s: Floats) -> str:
         return f"{question}, no figure up to time 0."
     k = int(known[-1])
     place = "at time 0" if times_s[k] == 0 else f"at {times_s[k]:.1f} s"
-    figures = f"the {SPOKEN_OF[line]} RNN's states of both speakers give {curve.auc[k]:.2f} ({curve.low[k]:.2f} to {curve.high[k]:.2f})"
-    # What the network says is itself linear in the last RNN's states, so a probe of these with enough moments could say it, too.
+    figures = (
+        f"the {SPOKEN_OF[line]} RNN's states of both speakers give {curve.auc[k]:.2f} "
+        f"({curve.low[k]:.2f} to {curve.high[k]:.2f})"
+    )
+    # What the network says is itself linear in the last RNN's states, so a probe of these with
+    # enough moments could say it, too.
     missed = said.auc[k] > curve.high[k] and line.startswith("latent ")
     beside = f", what the network says {said.auc[k]:.2f}" + (
         ", which these probes have too few moments to find" if missed else ""
@@ -380,7 +382,10 @@ def _sentence(one: Probed, times_s: Floats) -> str:
     beside = "" if np.isnan(said.auc[k]) else beside  # imported states may come without
     if COUNTED in curves and not np.isnan(curves[COUNTED].auc[k]):
         beside += f", counting this speaker's earlier ones {curves[COUNTED].auc[k]:.2f}"
-    return f"{question}, {place}: {figures}{beside}; more than chance {_when(curve.readable(times_s), times_s)}."
+    return (
+        f"{question}, {place}: {figures}{beside}; more than chance "
+        f"{_when(curve.readable(times_s), times_s)}."
+    )
 
 
 def _when(found: tuple[float, float] | None, times_s: Floats | None = None) -> str:

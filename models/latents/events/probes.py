@@ -1,12 +1,15 @@
-"""`turnstream latents probes`: how well, and how long before a silence, can what comes be read from each layer?
+"""`turnstream latents probes`: how well, and how long before a silence, can what comes be read from
+each layer?
 
 turnstream latents probes SOURCE --out probes.png [--csv FILE.csv] [--json FILE.json]
     [--model FOLDER] [--most N] [--seed N]
 
-For each question (contrasts.py) and each time around its moments, a linear probe (probe_fits.py) reads the states of each layer. Beside them are the
-newest frame of what the network hears, which shows what can be had without memory, what the network itself says, one number, taken as it is, and
-counting how often this speaker's earlier silences were of the first class, which hears nothing. AUC compares moments of the same dialogue and speaker.
-As a control the same probes are fitted to labels in random order within dialogue and speaker, which also says how far chance takes them. Only moments
+For each question (contrasts.py) and each time around its moments, a linear probe (probe_fits.py)
+reads the states of each layer. Beside them are the newest frame of what the network hears, which
+shows what can be had without memory, what the network itself says, one number, taken as it is, and
+counting how often this speaker's earlier silences were of the first class, which hears nothing. AUC
+compares moments of the same dialogue and speaker. As a control the same probes are fitted to labels
+in random order within dialogue and speaker, which also says how far chance takes them. Only moments
 up to the end of an event count, so that no answer is read.
 """
 
@@ -24,23 +27,19 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ....stream.errors import ConfigError
-from ...checkpoint import weights_sha256
 from ...evaluation.shift_hold import count_earlier
 from ...turn_model import TurnModel
-from ..collect import add_model_argument, add_source_argument, load_network, opened_collection
+from ..collect import add_model_argument, add_source_argument, opened_collection, own_network
 from ..collection import Collection
+from ..options import add_number, add_out, add_seed, check_files, shown
 from ..parts import Parts, parts_beside
 from ..quality import quality_of
-from ..views import check_suffix
 from .contrasts import (
     CONTRASTS,
     EVENT_CONTRASTS,
     Cases,
-    backchannel_cases,
-    event_cases,
-    speaking_cases,
 )
-from .label_contrasts import HOW, contrast_in
+from .label_contrasts import HOW, find_cases
 from .probe_fits import (
     LEAST,
     SOUND,
@@ -84,49 +83,20 @@ class _Work:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream latents probes`."""
+    """Add the options of `turnstream latents probes`."""
     add_source_argument(parser)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("probes.png"),
-        metavar="FILE.png",
-        help="picture to write (default probes.png)",
-    )
-    parser.add_argument(
-        "--csv", type=Path, metavar="FILE.csv", help="also write the figures as a table"
-    )
-    parser.add_argument(
-        "--json",
-        type=Path,
-        metavar="FILE.json",
-        help="also write the figures, with what they were measured on",
-    )
-    parser.add_argument(
-        "--label",
-        action="append",
-        default=[],
-        metavar="CONTRAST",
-        help=f"also ask for a label of your own: {HOW}; can be repeated",
-    )
+    files = {"csv": "the figures as a table", "json": "them with what they were measured on"}
+    add_out(parser, "probes.png", **files)
+    what = f"also ask for a label of your own: {HOW}; can be repeated"
+    parser.add_argument("--label", action="append", default=[], metavar="CONTRAST", help=what)
+    add_number(parser, "--most", MOST, "use at most N silences, frames, and backchannel windows")
+    add_seed(parser)
     add_model_argument(parser)
-    parser.add_argument(
-        "--most",
-        type=int,
-        default=MOST,
-        metavar="N",
-        help=f"use at most N silences, frames, and windows around backchannels (default {MOST})",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of all random draws (default 0)"
-    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Probe, draw and write."""
-    for path, suffix in ((args.out, ".png"), (args.csv, ".csv"), (args.json, ".json")):
-        if path is not None:
-            check_suffix(path, suffix)
+    check_files(args, ".png")
     if args.most < 1:
         raise ConfigError(f"expected at least one silence to read, got --most {args.most}")
     with opened_collection(args.source, args.model) as collection:
@@ -143,19 +113,20 @@ def main(args: argparse.Namespace) -> int:
         write_csv(results, args.csv)
     if args.json is not None:
         write_json(results, args.json)
-    print(f"{table(results)}\n\n{view.caption}\n{view.path}")
-    return 0
+    print(f"{table(results)}\n")
+    return shown(view)
 
 
 def network_of(collection: Collection, folder: Path | None) -> TurnModel | None:
-    """The network that a collection is of, if it is this one (None: the bundled one) and its sound is there to be heard; else None."""
+    """The network that a collection is of, if it is this one (None: the bundled one) and its sound
+    is there to be heard; else None.
+    """
     if any(
         not dialogue.audio or not all(Path(path).is_file() for path in dialogue.audio)
         for dialogue in collection.dialogues
     ):
         return None
-    model = load_network(folder)
-    return model if weights_sha256(model) == collection.about.weights_sha256 else None
+    return own_network(collection, folder)
 
 
 def probe(
@@ -175,9 +146,11 @@ def probe(
         model: its network, for what it hears; None leaves that line out (`network_of`).
         questions: some of CONTRASTS, or of labels of one's own (label_contrasts.py).
         times_s: from the moments, ascending; None: TIMES_S.
-        most: silences, frames, and backchannels (and as many windows without) that are read; more are drawn from.
+        most: silences, frames, and backchannels (and as many windows without) that are read; more
+            are drawn from.
         seed: of the draws.
-        parts: folder for what is done already, so that work that was cut short is gone on with; removed in the end.
+        parts: folder for what is done already, so that work that was cut short is gone on with;
+            removed in the end.
     Raises:
         ConfigError: no such question; the sound that `model` needs is not there.
     """
@@ -219,39 +192,13 @@ def probe(
     )
 
 
-def find_cases(
-    collection: Collection, questions: Sequence[str], most: int = MOST, seed: int = 0
-) -> dict[str, Cases]:
-    """The moments of each question; all questions about silences look at the same ones."""
-    events = collection.events()
-    starts = sorted(
-        {
-            (event.number, event.start_s)
-            for event in events
-            if event.kind not in ("overlap", "backchannel")
-        }
-    )
-    drawn = {starts[place] for place in np.random.default_rng(seed).permutation(len(starts))[:most]}
-    silences = [event for event in events if (event.number, event.start_s) in drawn]
-    contrasts = {name: contrast_in(collection, name) for name in questions}
-    cases = {
-        name: event_cases(silences, contrast)
-        for name, contrast in contrasts.items()
-        if contrast.kinds
-    }
-    if "speaking" in questions:
-        cases["speaking"] = speaking_cases(collection, most, seed)
-    if "backchannel" in questions:
-        cases["backchannel"] = backchannel_cases(collection, events, most, seed)
-    return {name: cases[name] for name in questions}
-
-
 def said(
     question: str, states: States, rows: NDArray[np.int64], time: int, speaker: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """What the network says of a question, as one number, (n,).
 
-    Speaking: p(speech). Backchannel: p_backchannel. Speaker or listener: own p(speech). Holds, correct or wrong: own p_next, which is p(hold). All others:
+    Speaking: p(speech). Backchannel: p_backchannel. Speaker or listener: own p(speech). Holds,
+        correct or wrong: own p_next, which is p(hold). All others:
     p_next of the other speaker, which is p(shift).
     """
     output = {"speaking": "vad", "speaker-listener": "vad", "backchannel": "p_backchannel"}.get(

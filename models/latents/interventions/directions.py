@@ -11,8 +11,9 @@ from torch import Tensor
 from ....stream.errors import ConfigError
 from ...evaluation.shift_hold import SCORE_S
 from ..collection import Collection
+from ..events.label_contrasts import find_cases
 from ..events.probe_fits import LEAST, matched_weights, reach_of, read_states
-from ..events.probes import find_cases
+from ..memory.held_out import fit_linear
 
 
 def unit_direction(unit: int, size: int) -> Tensor:
@@ -62,9 +63,6 @@ def probe_direction(collection: Collection, layer: str, question: str) -> Tensor
     Raises:
         ConfigError: no such question, or too few moments of a class.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
-
     cases = find_cases(collection, [question])[question]
     at_s = SCORE_S if question != "backchannel" else 0.0
     reach = reach_of(cases, [at_s], collection)
@@ -77,12 +75,7 @@ def probe_direction(collection: Collection, layer: str, question: str) -> Tensor
             f"{second}"
         )
     states = read_states(collection, cases.number, reach.steps[there])
-    values = states.of(layer, np.arange(len(cases)), 0, cases.speaker).astype(np.float64)
-    scaler = StandardScaler().fit(values)
-    probe = LogisticRegression(C=1 / values.shape[1], max_iter=1000)
-    probe.fit(
-        scaler.transform(values),
-        cases.first,
-        sample_weight=matched_weights(cases.first, cases.number),
-    )
-    return torch.from_numpy((probe.coef_[0] / scaler.scale_).astype(np.float32))
+    values = states.of(layer, np.arange(len(cases)), 0, cases.speaker)
+    weights = matched_weights(cases.first, cases.number)
+    probe = fit_linear(values, cases.first, 1 / values.shape[1], weights=weights)
+    return torch.from_numpy(probe.direction.astype(np.float32))

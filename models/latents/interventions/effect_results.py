@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,9 @@ from numpy.typing import NDArray
 from ...evaluation.measures import Estimate
 from ..cells.unit_search import UnitSearch, both_halves
 from ..collection import Collection
+from ..tables import write_rows
 from ..views import COLOURS, LIGHT, View, picture
 from .effects import LEVEL, Effect, UnitEffects
-from .silence_windows import SilenceWindows
 
 NAMED = 12  # of the first units, whose names are written into the picture
 KINDS = ("shift", "hold")
@@ -76,8 +75,9 @@ def describe_ranking(ranking: UnitEffects, search: UnitSearch) -> str:
     )
     return (
         f"Each unit of {ranking.layer} alone is set to its mean, from {windows.before_s:g} s "
-        f"before a mutual silence until p_shift is read in it, at {_counted(windows)}. Left: mean "
-        "absolute change of p_shift, within speaker, with 95 % intervals. Unit "
+        f"before a mutual silence until p_shift is read in it, at {windows.readings.counted}. "
+        "Left: "
+        "mean absolute change of p_shift, within speaker, with 95 % intervals. Unit "
         f"{order[0]} changes it most, by {in_words(first.magnitude)}: "
         f"{in_words(first.at('shift'), sign=True)} at shifts, "
         f"{in_words(first.at('hold'), sign=True)} at holds; {tracks}. "
@@ -135,8 +135,9 @@ def describe_effect(effect: Effect, words: str) -> str:
     """Return what is seen, in words."""
     before, after = effect.scores()
     return (
-        f"p_shift 0.25 s into {_counted(effect.windows)}, as it is and with {words}. Mean change, "
-        f"within speaker, with 95 % intervals: {in_words(effect.at('shift'), sign=True)} at "
+        f"p_shift 0.25 s into {effect.windows.readings.counted}, as it is and with {words}. "
+        "Mean change, within speaker, with 95 % intervals: "
+        f"{in_words(effect.at('shift'), sign=True)} at "
         f"shifts, {in_words(effect.at('hold'), sign=True)} at holds; mean absolute change "
         f"{in_words(effect.magnitude)}. AUC of shift against hold {_auc(before.auc)} before, "
         f"{_auc(after.auc)} with it; within speaker {_auc(before.auc_within)} and "
@@ -146,32 +147,39 @@ def describe_effect(effect: Effect, words: str) -> str:
 
 def write_ranking(ranking: UnitEffects, search: UnitSearch, path: Path) -> None:
     """Write a row for each unit, the most used first."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        figures = [f"{name}{end}" for name in ("change", "at_shifts", "at_holds") for end in ENDS]
-        tracks = ["tracks", "strength", "above_chance"]
-        writer.writerow(["unit", *figures, "above_random_directions", *tracks])
-        for unit in ranking.ranked():
-            effect = ranking.effects[unit]
-            estimates = (effect.magnitude, effect.at("shift"), effect.at("hold"))
-            cells = [cell for estimate in estimates for cell in _cells(estimate)]
-            name, strength, above = tracked(search, ranking.layer, unit)
-            used = effect.magnitude.value > ranking.level
-            writer.writerow([unit, *cells, int(used), name, f"{strength:.4f}", int(above)])
+    figures = [f"{name}{end}" for name in ("change", "at_shifts", "at_holds") for end in ENDS]
+    tracks = ("tracks", "strength", "above_chance")
+
+    def row(unit: int) -> tuple[Any, ...]:
+        effect = ranking.effects[unit]
+        estimates = (effect.magnitude, effect.at("shift"), effect.at("hold"))
+        cells = (cell for estimate in estimates for cell in vars(estimate).values())
+        used = effect.magnitude.value > ranking.level
+        return (unit, *cells, used, *tracked(search, ranking.layer, unit))
+
+    header = ("unit", *figures, "above_random_directions", *tracks)
+    write_rows(path, header, map(row, ranking.ranked()))
 
 
 def write_effect(effect: Effect, collection: Collection, path: Path) -> None:
     """Write a row for each silence."""
     windows = effect.windows
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        columns = ("dialogue", "start_s", "kind", "speaker", "p_shift", "p_shift_changed", "change")
-        writer.writerow(columns)
-        for row, number in enumerate(windows.readings.number):
-            kind = KINDS[int(not windows.readings.happened[row])]
-            place = (collection.dialogues[number].id, f"{windows.start_s[row]:.3f}", kind)
-            said = (windows.p_shift[row], effect.p_shift[row], effect.change[row])
-            writer.writerow([*place, windows.before[row], *(f"{value:.6f}" for value in said)])
+    write_rows(
+        path,
+        ("dialogue", "start_s", "kind", "speaker", "p_shift", "p_shift_changed", "change"),
+        (
+            (
+                collection.dialogues[number].id,
+                windows.start_s[row],
+                KINDS[int(not windows.readings.happened[row])],
+                windows.before[row],
+                windows.p_shift[row],
+                effect.p_shift[row],
+                effect.change[row],
+            )
+            for row, number in enumerate(windows.readings.number)
+        ),
+    )
 
 
 def in_words(value: Estimate, *, sign: bool = False) -> str:
@@ -181,25 +189,8 @@ def in_words(value: Estimate, *, sign: bool = False) -> str:
     return f"{value.value:{form}}{interval}"
 
 
-def _cells(value: Estimate) -> list[str]:
-    """A figure and its interval; empty where there is none."""
-    figures = (value.value, value.low, value.high)
-    return ["" if np.isnan(figure) else f"{figure:.6f}" for figure in figures]
-
-
 def _auc(value: Estimate | None) -> str:
     return "unknown" if value is None or np.isnan(value.value) else f"{value.value:.3f}"
-
-
-def _counted(windows: SilenceWindows) -> str:
-    shifts, dialogues = (
-        int(windows.readings.happened.sum()),
-        len(np.unique(windows.readings.number)),
-    )
-    return (
-        f"{shifts} shifts and {len(windows) - shifts} holds of {dialogues} "
-        f"dialogue{'s' * (dialogues != 1)}"
-    )
 
 
 def _draw_sizes(panel: Any, sizes: list[Estimate]) -> None:

@@ -18,10 +18,10 @@ from ....stream.errors import ConfigError
 from ...checkpoint import weights_sha256
 from ...turn_model import TurnModel
 from ..cells.unit_search import find_units
-from ..collect import add_model_argument, add_source_argument, load_network, opened_collection
-from ..collection import LAYERS, Collection
+from ..collect import add_model_argument, add_source_argument, network_to_run, opened_collection
+from ..collection import Collection
 from ..intervene import layer_size
-from ..views import check_suffix
+from ..options import add_layer, add_number, add_out, add_seed, check_files, shown
 from .directions import probe_direction, read_direction, unit_direction
 from .effect_results import draw_effect, draw_ranking, write_effect, write_ranking
 from .effects import DOES, Effect, direction_effect, mean_state, rank_units, sound_effect
@@ -33,85 +33,37 @@ WHOSE = ("both", "speaker", "listener")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `turnstream latents intervene`."""
     add_source_argument(parser)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("intervene.png"),
-        metavar="FILE.png",
-        help="picture to write (default intervene.png)",
-    )
-    parser.add_argument(
-        "--csv",
-        type=Path,
-        metavar="FILE.csv",
-        help="also write a table: of the units, or of the silences with p_shift before and after",
-    )
-    parser.add_argument(
-        "--layer",
-        choices=LAYERS,
-        default="latent",
-        help="layer to change: latent_speaker, the first RNN, or latent, the last (default latent)",
-    )
+    add_out(parser, "intervene.png", csv="a table: of the units, or of the silences")
+    add_layer(parser, "layer to change")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--unit", type=int, metavar="N", help="change this unit")
-    what.add_argument(
-        "--direction",
-        type=Path,
-        metavar="FILE",
-        help="change the states along this direction: an array (.npy) or numbers in text",
+    words = "change the states along this direction: an array (.npy) or numbers in text"
+    what.add_argument("--direction", type=Path, metavar="FILE", help=words)
+    words = "change the states along the direction of a linear probe, such as shift-hold"
+    what.add_argument("--probe", metavar="QUESTION", help=words)
+    words = "change this stretch of sound, in seconds from the start of the silence"
+    what.add_argument("--sound", type=float, nargs=2, metavar=("FROM", "TO"), help=words)
+    words = (
+        "ablate: set to the mean; clamp: set to --value, or sound to silence; patch: take it from "
+        "around a silence of the other kind (default ablate)"
     )
-    what.add_argument(
-        "--probe",
-        metavar="QUESTION",
-        help="change the states along the direction of a linear probe, such as shift-hold",
+    parser.add_argument("--do", choices=DOES, default="ablate", help=words)
+    add_number(parser, "--value", float, "value to clamp the states to", "V")
+    words = (
+        "whose states or sound to change: of both, of the speaker before the silence, or of the "
+        "listener (default both)"
     )
-    what.add_argument(
-        "--sound",
-        type=float,
-        nargs=2,
-        metavar=("FROM", "TO"),
-        help="change this stretch of sound, in seconds from the start of the silence",
-    )
-    parser.add_argument(
-        "--do",
-        choices=DOES,
-        default="ablate",
-        help="ablate: set to the mean; clamp: set to --value, or sound to silence; patch: take it "
-        "from around a silence of the other kind (default ablate)",
-    )
-    parser.add_argument("--value", type=float, metavar="V", help="value to clamp the states to")
-    parser.add_argument(
-        "--whose",
-        choices=WHOSE,
-        default="both",
-        help="whose states or sound to change: of both, of the speaker before the silence, or of "
-        "the listener (default both)",
-    )
-    parser.add_argument(
-        "--before",
-        type=float,
-        default=BEFORE_S,
-        metavar="SECONDS",
-        help=f"change states from this long before the silence on (default {BEFORE_S:g})",
-    )
-    parser.add_argument(
-        "--most",
-        type=int,
-        default=MOST,
-        metavar="N",
-        help=f"use at most N silences, drawn at random (default {MOST})",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of all random draws (default 0)"
-    )
+    parser.add_argument("--whose", choices=WHOSE, default="both", help=words)
+    words = "change states from this long before the silence on"
+    add_number(parser, "--before", BEFORE_S, words, "SECONDS")
+    add_number(parser, "--most", MOST, "use at most N silences, drawn at random")
+    add_seed(parser)
     add_model_argument(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Intervene, draw and write."""
-    check_suffix(args.out, ".png")
-    if args.csv is not None:
-        check_suffix(args.csv, ".csv")
+    check_files(args, ".png")
     alone = args.unit is args.direction is args.probe is args.sound is None
     if alone and args.do != "ablate":
         raise ConfigError(
@@ -121,12 +73,11 @@ def main(args: argparse.Namespace) -> int:
         raise ConfigError(
             f"expected --value with --do clamp of states, and only then, got {args.value}"
         )
-    model = load_network(args.model)
     with opened_collection(args.source, args.model) as collection:
+        model = network_to_run(collection, args.model)
         check_network(collection, model)
-        windows = silence_windows(
-            model, collection, before_s=args.before, most=args.most, seed=args.seed
-        )
+        drawn = {"before_s": args.before, "most": args.most, "seed": args.seed}
+        windows = silence_windows(model, collection, **drawn)
         if alone:
             mean = mean_state(collection, args.layer)
             ranking = rank_units(model, windows, args.layer, mean, whose=args.whose, seed=args.seed)
@@ -139,8 +90,7 @@ def main(args: argparse.Namespace) -> int:
             view = draw_effect(effect, words, collection.about.model, args.out)
             if args.csv is not None:
                 write_effect(effect, collection, args.csv)
-    print(f"{view.caption}\n{view.path}")
-    return 0
+    return shown(view)
 
 
 def check_network(collection: Collection, model: TurnModel) -> None:

@@ -1,18 +1,23 @@
-"""Connectivity: how much each earlier frame and mel band moves what a network says of a mutual silence.
+"""Connectivity: how much each earlier frame and mel band moves what a network says of a mutual
+silence.
 
-It is the gradient of the shift's score, 0.25 s into the silence or just before it, with respect to every log-mel value of both
-speakers before that. What the network holds in mind from before the reach of a gradient is the real thing: its state is carried on
-from the dialogue's beginning. The score is the logit of p_shift: the gradient of p_shift itself is p (1 - p) times that, the same
+It is the gradient of the shift's score, 0.25 s into the silence or just before it, with respect to
+every log-mel value of both speakers before that. What the network holds in mind from before the
+reach of a gradient is the real thing: its state is carried on from the dialogue's beginning. The
+score is the logit of p_shift: the gradient of p_shift itself is p (1 - p) times that, the same
 picture for one silence, but in an average it would hide every silence of which the network is sure.
 
-One unit of log-mel is 4 nats of power (features.py), about 17 dB. Half-life is the time within which half of the summed magnitude lies that is above the
-plateau (decay.py), so it does not depend on how far back is looked.
+One unit of log-mel is 4 nats of power (features.py), about 17 dB. Half-life is the time within
+which half of the summed magnitude lies that is above the plateau (decay.py), so it does not depend
+on how far back is looked.
 
-Source: connectivity after "Visualizing memorization in RNNs" (Madsen, Distill 2019), here of log-mel frames and averaged over silences.
+Source: connectivity after "Visualizing memorization in RNNs" (Madsen, Distill 2019), here of log-
+mel frames and averaged over silences.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,6 +56,12 @@ STRAIGHT = 0.95  # R squared from which a tail counts as one exponential on a pl
 Floats = NDArray[np.float64]
 
 
+def add_of(parser: argparse.ArgumentParser) -> None:
+    """Add --of."""
+    what = "what the gradient is of: the logit of p_shift, or p_shift itself (default logit)"
+    parser.add_argument("--of", choices=SCORES, default="logit", help=what)
+
+
 def score_gradients(
     model: TurnModel,
     mel: Tensor,
@@ -84,7 +95,8 @@ def score_gradients(
 
 
 def states_before(model: TurnModel, mel: Tensor, frames: Sequence[int]) -> dict[int, Tensor]:
-    """The state of a network before some frames of a dialogue, heard from its beginning; no gradient.
+    """The state of a network before some frames of a dialogue, heard from its beginning; no
+    gradient.
 
     Args:
         model: in evaluation mode.
@@ -120,11 +132,13 @@ def connectivity(
         model: in evaluation mode.
         mel: log-mel frames of the dialogue from its beginning (`readings.log_mel`), (2, T, M).
         step: of the network, at whose end it is read.
-        speaker: whose taking the floor is asked for: at a mutual silence, who did not speak before it.
+        speaker: whose taking the floor is asked for: at a mutual silence, who did not speak before
+            it.
         reach_s: how far back; further back is in the network's state, which is taken as it is.
         of: see `score_gradients`.
     Returns:
-        (R, 2, M) in order of time, the last row the newest frame; R is the reach, or less at the dialogue's start.
+        (R, 2, M) in order of time, the last row the newest frame; R is the reach, or less at the
+        dialogue's start.
     Raises:
         ConfigError: the dialogue has no such step.
     """
@@ -142,14 +156,17 @@ def connectivity(
 
 @dataclass(frozen=True)
 class Connectivity:
-    """Magnitudes of gradients of many silences. Lag 0 is the newest frame heard; of K moments into the silence, of KINDS and CHANNELS.
+    """Magnitudes of gradients of many silences. Lag 0 is the newest frame heard; of K moments into
+    the silence, of KINDS and CHANNELS.
 
     Attributes:
         into_s: the K moments.
         rate_hz: mel frames a second.
         encoder_frames: how many frames the encoder alone reaches.
-        picture: mean magnitude, (K, 2 kinds, R lags, 2 channels, M); NaN where no silence has so much before it.
-        sums: of magnitudes over bands and silences of each dialogue, (D, K, 2 kinds, R, 2 channels).
+        picture: mean magnitude, (K, 2 kinds, R lags, 2 channels, M); NaN where no silence has so
+            much before it.
+        sums: of magnitudes over bands and silences of each dialogue, (D, K, 2 kinds, R, 2
+            channels).
         counts: silences of each dialogue that have so much before them, (D, K, 2 kinds, R).
         shift: which silences are shifts, (E,).
         half_s: half-life of each silence by itself, (E, K).
@@ -183,7 +200,7 @@ class Connectivity:
         return fit_decay(curves.sum(axis=-1), self.rate_hz, self.encoder_frames)
 
     def time_within(self, moment: int, kind: int, share: float = 0.5) -> Estimate:
-        """Seconds within which a share of what is above the plateau lies; interval over dialogues."""
+        """Seconds within which a share of what is above the plateau lies, over dialogues."""
         return estimate(
             lambda weights: self.decay(moment, kind, weights).time_within(share), len(self.sums)
         )
@@ -322,7 +339,9 @@ def _connect(
 
 
 def _means(weights: Floats, sums: Floats, counts: Floats) -> Floats:
-    """Mean curves for each row of dialogue weights, (W, D): sums (D, ..., R, 2) and counts (D, ..., R) to (W, ..., R, 2)."""
+    """Mean curves for each row of dialogue weights, (W, D): sums (D, ..., R, 2) and counts (D, ...,
+    R) to (W, ..., R, 2).
+    """
     above, below = np.tensordot(weights, sums, 1), np.tensordot(weights, counts, 1)[..., None]
     return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
 
@@ -336,7 +355,8 @@ def _reach_frames(model: TurnModel, reach_s: float) -> int:
     steps = round(reach_s * model.config.frame_rate_hz) if np.isfinite(reach_s) else 0
     if steps < 1:
         raise ConfigError(
-            f"expected a reach of at least a step of the network, {1 / model.config.frame_rate_hz:g} s, got {reach_s:g}"
+            "expected a reach of at least a step of the network, "
+            f"{1 / model.config.frame_rate_hz:g} s, got {reach_s:g}"
         )
     return steps * model.config.encoder.stride
 

@@ -1,4 +1,5 @@
-"""`turnstream latents connectivity`: how far back a network looks when a mutual silence begins, as a picture and as half-lives.
+"""`turnstream latents connectivity`: how far back a network looks when a mutual silence begins, as
+a picture and as half-lives.
 
 turnstream latents connectivity MANIFEST --out connectivity.png [--model RUN]
     [--npz FILE.npz] [--reach SECONDS]
@@ -19,71 +20,51 @@ from ...turn_model import TurnModel
 from ..collect import (
     add_model_argument,
     add_source_argument,
-    load_network,
     name_of,
+    network_to_run,
     opened_collection,
 )
 from ..collection import Collection
+from ..drawing import listed, many
+from ..options import add_number, add_out, check_files, shown
 from ..parts import Parts, parts_beside
-from ..views import COLOURS, LIGHT, View, check_suffix, legend_below, picture
-from .connectivity import CHANNELS, KINDS, REACH_S, SCORES, STRAIGHT, Connectivity, Score, connect
+from ..views import COLOURS, LIGHT, View, legend_below, picture
+from .connectivity import (
+    CHANNELS,
+    KINDS,
+    REACH_S,
+    STRAIGHT,
+    Connectivity,
+    Score,
+    add_of,
+    connect,
+)
 
 NAMED_HZ = (100, 250, 500, 1000, 2000, 4000)
 SHORTEST_FRAME = 0.5  # where the newest frame begins on a logarithmic axis of lags
 SHARES = (0.5, 0.9)
+SCORE_WORDS = {"logit": "the logit of p(shift)", "p_shift": "p(shift)"}
 LEAST_PLATEAU = 0.001  # of the newest second's magnitude, to be called one
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream latents connectivity`."""
+    """Add the options of `turnstream latents connectivity`."""
     add_source_argument(parser)
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE.png", help="picture to write"
-    )
-    parser.add_argument(
-        "--npz",
-        type=Path,
-        metavar="FILE.npz",
-        help="also write the numbers; with it, an interrupted run can be resumed",
-    )
-    parser.add_argument(
-        "--reach",
-        type=float,
-        default=REACH_S,
-        metavar="SECONDS",
-        help=(
-            "how far back to look (default %(default)g); half-lives hardly depend on it, a plateau "
-            "shows only if it is long"
-        ),
-    )
-    parser.add_argument(
-        "--of",
-        choices=SCORES,
-        default="logit",
-        help=(
-            "what the gradient is of: the logit of p_shift, or p_shift itself (default %(default)s)"
-        ),
-    )
+    add_out(parser, npz="the numbers; with it, an interrupted run can be resumed")
+    what = "how far back to look; half-lives hardly depend on it, a plateau needs a long one"
+    add_number(parser, "--reach", REACH_S, what, "SECONDS")
+    add_of(parser)
     add_model_argument(parser)
 
 
 def main(args: argparse.Namespace) -> int:
-    """Draw it, and say what is seen."""
-    check_suffix(args.out, ".png")
-    if args.npz is not None:
-        check_suffix(args.npz, ".npz")
+    """Draw it, and print what is seen."""
+    check_files(args, ".png")
     with opened_collection(args.source, args.model) as collection:
-        view = view_connectivity(
-            collection,
-            load_network(args.model),
-            args.out,
-            reach_s=args.reach,
-            of=args.of,
-            npz=args.npz,
-            name=name_of(args.model),
-        )
-    print(f"{view.caption}\n{view.path}")
-    return 0
+        model = network_to_run(collection, args.model)
+        given = {"reach_s": args.reach, "of": args.of, "npz": args.npz}
+        name = name_of(args.model)
+        return shown(view_connectivity(collection, model, args.out, name=name, **given))
 
 
 def view_connectivity(
@@ -109,7 +90,8 @@ def view_connectivity(
         ConfigError: no shifts or no holds, or a network without memory beyond its features.
     """
     found = connect(model, collection, reach_s, of=of, kept=npz)
-    title = f"Connectivity of {name or collection.about.model}: what its {'logit of p(shift)' if of == 'logit' else 'p(shift)'} listens to"
+    network = name or collection.about.model
+    title = f"Connectivity of {network}: what {SCORE_WORDS[of]} listens to"
     caption = describe(found, of)
     with picture(
         out, title, caption, (10.5, 8.6), nrows=3, ncols=2, height_ratios=[1, 1, 1.25]
@@ -124,87 +106,58 @@ def view_connectivity(
 
 
 def describe(found: Connectivity, of: Score = "logit") -> str:
-    """What is seen, in words."""
+    """Return what is seen: a sentence, and the figures."""
     shifts, holds = int(found.shift.sum()), int((~found.shift).sum())
-    dialogues, reach_s = len(found.sums), found.picture.shape[2] / found.rate_hz
-    full = int(found.counts[:, 0, :, -1].sum())
-    words = [
-        f"Mean magnitude of the gradient of {'the logit of p(shift)' if of == 'logit' else 'p(shift)'} with respect to each log-mel value "
-        f"(per unit, about 17 dB) of the {reach_s:g} s before, over {shifts} shifts and {holds} holds of {dialogues} dialogue{'s' * (dialogues > 1)}"
-        + (
-            f"; {shifts + holds - full} of them have less than that before them and count as far as they go."
-            if full < shifts + holds
-            else "."
-        )
-    ]
-    for moment, into_s in enumerate(found.into_s):
-        when = f"{into_s:g} s into the silence" if into_s else "At the silence's start"
-        spans = [
-            f"{KINDS[kind]}s {' and '.join(f'{round(100 * share)} % within {_seconds(found.time_within(moment, kind, share))}' for share in SHARES)}"
-            for kind in (0, 1)
-        ]
-        words.append(
-            f"{when}: {', '.join(spans)}; {_compared(found.longer_for_shifts(moment), 1 / found.rate_hz)}."
-        )
-    curves = np.nan_to_num(found.curves[0])  # (kinds, R, channels)
-    own = [_share(curves[kind, :, 0], curves[kind]) for kind in (0, 1)]
-    channel = f"the channel of the speaker before the silence has {own[0]:.0f} % (shifts) and {own[1]:.0f} % (holds)"
-    encoder = f"the encoder's reach ({found.encoder_frames / found.rate_hz:.2f} s, marked)"
-    if curves.shape[1] <= found.encoder_frames:
-        words.append(f"Of the former, {channel}. Nothing beyond {encoder} was looked at.")
-    else:
-        within = [_share(curves[kind, : found.encoder_frames], curves[kind]) for kind in (0, 1)]
-        words.append(
-            f"Of the former, {encoder} has {within[0]:.0f} % (shifts) and {within[1]:.0f} % (holds); "
-            f"what is further back comes through the recurrent layers alone; {channel}."
-        )
-        words.append(_tails(found))
-    if dialogues < 2:
-        words.append("From one dialogue there are no intervals.")
-    return " ".join([*words, found.quality.in_words()])
-
-
-def _compared(difference: Estimate, frame_s: float) -> str:
-    if np.isnan(difference.low):
-        return f"half-life of shifts {difference.value:+.2f} s against holds"
-    if abs(difference.value) < frame_s:
-        return "the half-lives of shifts and holds are less than a frame apart"
-    apart = (
-        "they differ" if difference.low > 0 or difference.high < 0 else "no measurable difference"
-    )
-    return f"half-life of shifts {difference.value:+.2f} s against holds ({difference.low:+.2f} to {difference.high:+.2f}): {apart}"
-
-
-def _tails(found: Connectivity) -> str:
-    """How the magnitude falls beyond the encoder's reach, and what does not fall."""
     reach_s = found.picture.shape[2] / found.rate_hz
-    words: list[str] = []
-    for kind, name in enumerate(KINDS):
-        decay = found.decay(0, kind)
-        constant_s, straight = float(decay.constant_s[0]), float(decay.straight[0])
-        fall = (
-            f"about exponentially, with a time constant of {constant_s:.2f} s"
-            if straight >= STRAIGHT and np.isfinite(constant_s)
-            else "not as one exponential"
+    short = shifts + holds - int(found.counts[:, 0, :, -1].sum())
+    curves = np.nan_to_num(found.curves[0])  # (kinds, R, channels)
+    frames = found.encoder_frames
+    figures = {"silences with less before them": str(short) if short else ""}
+    for moment, into_s in enumerate(found.into_s):
+        when = f"{into_s:g} s into the silence" if into_s else "at its start"
+        for kind, name in enumerate(KINDS):
+            times = [_seconds(found.time_within(moment, kind, share)) for share in SHARES]
+            figures[f"{when}, {name}s"] = ", ".join(
+                f"{100 * share:.0f} % within {time}"
+                for share, time in zip(SHARES, times, strict=True)
+            )
+        figures[f"{when}, half-life of shifts against holds"] = _seconds(
+            found.longer_for_shifts(moment), "+"
         )
-        share = float(decay.plateau_share()[0])
-        left = f"{100 * share:.1f} % of the newest second's magnitude"
-        plateau = (
-            f"and still falls at {reach_s:g} s"
-            if share < LEAST_PLATEAU
-            else f"to a plateau of {left}, which does not fall within {reach_s:g} s"
-        )
-        words.append(f"of {name}s it falls {fall}, {plateau}")
+    figures["in the channel of the speaker before"] = _shares(curves[:, :, :1], curves)
+    encoder = f"in the encoder's reach ({frames / found.rate_hz:.2f} s, marked)"
+    if reach_s * found.rate_hz <= frames:
+        figures[encoder] = "all that was looked at"
+    else:
+        figures[encoder] = f"{_shares(curves[:, :frames], curves)}; the rest by recurrence alone"
+        figures |= {f"beyond it, {name}s": _tail(found, kind) for kind, name in enumerate(KINDS)}
     return (
-        f"Beyond it, {'; '.join(words)}. Half-lives leave out a plateau, and count how the fall "
-        "goes on beyond the reach."
+        f"Mean magnitude of the gradient of {SCORE_WORDS[of]} with respect to each log-mel value "
+        f"(per unit, about 17 dB) of the {reach_s:g} s before, over {shifts} shifts and {holds} "
+        f"holds of {many(len(found.sums), 'dialogue')}; intervals are over dialogues. Half-lives "
+        "leave out a plateau, and count how the fall goes on beyond the reach. "
+        f"{listed(figures)} {found.quality.in_words()}"
     )
 
 
-def _seconds(time: Estimate) -> str:
-    return f"{time.value:.2f} s" + (
-        "" if np.isnan(time.low) else f" ({time.low:.2f}-{time.high:.2f})"
-    )
+def _tail(found: Connectivity, kind: int) -> str:
+    """How the magnitude falls beyond the encoder's reach, and what does not fall."""
+    decay = found.decay(0, kind)
+    constant_s, share = float(decay.constant_s[0]), float(decay.plateau_share()[0])
+    exponential = float(decay.straight[0]) >= STRAIGHT and np.isfinite(constant_s)
+    fall = f"time constant {constant_s:.2f} s" if exponential else "not one exponential"
+    left = f"plateau {100 * share:.1f} % of the newest second's magnitude"
+    return f"{fall}, {left if share >= LEAST_PLATEAU else 'no plateau yet'}"
+
+
+def _seconds(time: Estimate, sign: str = "") -> str:
+    interval = "" if np.isnan(time.low) else f" ({time.low:{sign}.2f} to {time.high:{sign}.2f})"
+    return f"{time.value:{sign}.2f} s{interval}"
+
+
+def _shares(part: Any, whole: Any) -> str:
+    shares = [_share(part[kind], whole[kind]) for kind in (0, 1)]
+    return ", ".join(f"{share:.0f} % ({name}s)" for share, name in zip(shares, KINDS, strict=True))
 
 
 def _share(part: Any, whole: Any) -> float:
@@ -212,7 +165,7 @@ def _share(part: Any, whole: Any) -> float:
 
 
 def _draw_pictures(found: Connectivity, features: FeatureConfig, panels: Any) -> None:
-    """Mel bands against lags, 0.25 s into the silence: a row of KINDS, a column of CHANNELS; one scale for all four."""
+    """Mel bands against lags: a row of KINDS, a column of CHANNELS; one scale for all four."""
     edges_s = _lag_edges(found)
     shown = np.ma.masked_invalid(found.picture[0])
     top = float(np.nanpercentile(found.picture[0], 99.9))

@@ -25,7 +25,9 @@ from ...checkpoint import bundled_checkpoint, load_encoder
 from ...config import EncoderConfig, FeatureConfig, StackConfig, from_plain
 from ...encoder import Encoder
 from ..collect import name_of
-from ..views import LIGHT, View, check_suffix, picture
+from ..options import add_out, check_files, shown
+from ..tables import write_json
+from ..views import LIGHT, View, picture
 from .encoder_reach import EncoderReach, measure_reach
 
 EXAMPLE_BINS = 12  # mel bins of the small encoders
@@ -63,34 +65,18 @@ EXAMPLES: dict[str, EncoderConfig] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `turnstream latents encoder`."""
-    parser.add_argument(
-        "source",
-        type=Path,
-        nargs="?",
-        metavar="CONFIG or RUN",
-        help="JSON file with a configuration, folder of a run, or .onnx file (default: the bundled "
-        "network)",
+    what = (
+        "JSON file with a configuration, folder of a run, or .onnx file (default: the bundled "
+        "network)"
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("encoder.png"),
-        metavar="FILE.png",
-        help="picture to write (default encoder.png)",
-    )
-    parser.add_argument(
-        "--json", type=Path, metavar="FILE.json", help="also write the numbers, with every offset"
-    )
+    parser.add_argument("source", type=Path, nargs="?", metavar="CONFIG or RUN", help=what)
+    add_out(parser, "encoder.png", json="the numbers, with every offset")
 
 
 def main(args: argparse.Namespace) -> int:
     """Draw it, and print what is seen."""
-    check_suffix(args.out, ".png")
-    if args.json is not None:
-        check_suffix(args.json, ".json")
-    view = view_encoder(args.source, args.out, numbers=args.json)
-    print(f"{view.caption}\n{view.path}")
-    return 0
+    check_files(args, ".png")
+    return shown(view_encoder(args.source, args.out, numbers=args.json))
 
 
 def view_encoder(source: Path | None, out: Path, *, numbers: Path | None = None) -> View:
@@ -136,7 +122,7 @@ def encoder_picture(
             "encoder": as_numbers(own, features),
             "examples": [as_numbers(example, features) for example in examples],
         }
-        numbers.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+        write_json(numbers, described)
     return View(out, title, caption)
 
 

@@ -24,13 +24,14 @@ from ...turn_model import TurnModel
 from ..collect import (
     add_model_argument,
     add_source_argument,
-    load_network,
     name_of,
+    network_to_run,
     opened_collection,
 )
 from ..collection import Collection
-from ..views import LIGHT, View, check_suffix, picture
-from .connectivity import SCORES, Score, connectivity, states_before
+from ..options import add_number, add_out, check_files, shown
+from ..views import LIGHT, View, picture
+from .connectivity import Score, add_of, connectivity, states_before
 from .readings import log_mel, sound_at
 
 SECONDS = 3.0
@@ -64,56 +65,25 @@ class MomentGradient:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `turnstream latents moment`."""
     add_source_argument(parser)
-    parser.add_argument(
-        "--at", type=float, required=True, metavar="SECONDS", help="the moment, in the dialogue"
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("moment.png"),
-        metavar="FILE.png",
-        help="picture to write (default moment.png)",
-    )
+    at = "the moment, in the dialogue"
+    parser.add_argument("--at", type=float, required=True, metavar="SECONDS", help=at)
+    add_out(parser, "moment.png")
     parser.add_argument("--dialogue", metavar="ID", help="the dialogue (default: the first)")
-    parser.add_argument(
-        "--speaker",
-        type=int,
-        choices=(0, 1),
-        help="whose taking the floor to ask for (default: who did not speak last)",
-    )
-    parser.add_argument(
-        "--seconds",
-        type=float,
-        default=SECONDS,
-        metavar="N",
-        help=f"how far back to look (default {SECONDS:g})",
-    )
-    parser.add_argument(
-        "--of",
-        choices=SCORES,
-        default="logit",
-        help="what the gradient is of: the logit of p_shift, or p_shift itself (default logit)",
-    )
+    whose = "whose taking the floor to ask for (default: who did not speak last)"
+    parser.add_argument("--speaker", type=int, choices=(0, 1), help=whose)
+    add_number(parser, "--seconds", SECONDS, "how far back to look")
+    add_of(parser)
     add_model_argument(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Draw it, and print what is seen."""
-    check_suffix(args.out, ".png")
+    check_files(args, ".png")
+    given = {name: getattr(args, name) for name in ("dialogue", "speaker", "seconds", "of")}
     with opened_collection(args.source, args.model) as collection:
-        view = view_moment(
-            collection,
-            load_network(args.model),
-            args.at,
-            args.out,
-            dialogue=args.dialogue,
-            speaker=args.speaker,
-            seconds=args.seconds,
-            of=args.of,
-            name=name_of(args.model),
-        )
-    print(f"{view.caption}\n{view.path}")
-    return 0
+        model = network_to_run(collection, args.model)
+        name = name_of(args.model)
+        return shown(view_moment(collection, model, args.at, args.out, name=name, **given))
 
 
 def view_moment(

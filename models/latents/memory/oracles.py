@@ -1,12 +1,16 @@
-"""Error break-down: how many of a network's shift/hold errors go away with more context, or with an oracle that knows what it had to guess.
+"""Error break-down: how many of a network's shift/hold errors go away with more context, or with an
+oracle that knows what it had to guess.
 
-The network is asked 0.25 s into every shift and hold. Steps that only let it hear more (all the past instead of the last second, the other
-channel) need no fitting. An oracle's knowledge is added to the network's logit by a small logistic regression, fitted and judged on
-different dialogues; "recalibrated" is the same regression on the logit alone, so that what fitting by itself gives is not credited
-to an oracle. Two oracles look ahead and are upper bounds: they know the length of the silence, or how many of the dialogue's silences are
-shifts. That a voice is heard again is not offered: it answers the question.
+The network is asked 0.25 s into every shift and hold. Steps that only let it hear more (all the
+past instead of the last second, the other channel) need no fitting. An oracle's knowledge is added
+to the network's logit by a small logistic regression, fitted and judged on different dialogues;
+"recalibrated" is the same regression on the logit alone, so that what fitting by itself gives is
+not credited to an oracle. Two oracles look ahead and are upper bounds: they know the length of the
+silence, or how many of the dialogue's silences are shifts. That a voice is heard again is not
+offered: it answers the question.
 
-Source: the break-down of errors in "Visualizing and understanding recurrent networks" (Karpathy, Johnson, Fei-Fei 2016), section 4.4.
+Source: the break-down of errors in "Visualizing and understanding recurrent networks" (Karpathy,
+Johnson, Fei-Fei 2016), section 4.4.
 """
 
 from __future__ import annotations
@@ -68,10 +72,13 @@ class Asked:
 
     Attributes:
         readings: the silences.
-        alone: ways that each change one thing against the network (which is the first), to be compared with it one by one.
+        alone: ways that each change one thing against the network (which is the first), to be
+            compared with it one by one.
         together: ways of which each knows more than the one before.
-        guessing: balanced error of blind guesses that know how many of each dialogue's silences are shifts.
-        fittable: are there ways that a regression is fitted for? Not where the dialogues to fit on have only shifts or only holds.
+        guessing: balanced error of blind guesses that know how many of each dialogue's silences are
+            shifts.
+        fittable: are there ways that a regression is fitted for? Not where the dialogues to fit on
+            have only shifts or only holds.
     """
 
     readings: Readings
@@ -89,7 +96,8 @@ class Errors:
         missed, false: shifts called holds, and holds called shifts, at log-odds of 0.
         balanced: mean of the two error rates.
         ranking: 1 - AUC within dialogue and speaker.
-        balanced_less, ranking_less: what the other way has more of each; the differences are paired.
+        balanced_less, ranking_less: what the other way has more of each; the differences are
+            paired.
         share_less: balanced_less as a share of the other way's.
         mended, spoiled: events that only the other way gets wrong, and that only this one does.
     """
@@ -115,7 +123,8 @@ def ask(
         collection: with sound.
         kept: result beside which parts are kept; None keeps none.
     Returns:
-        ("", all silences), and, where only some dialogues have text, (a few words, theirs): words are known only there.
+        ("", all silences), and, where only some dialogues have text, (a few words, theirs): words
+        are known only there.
     Raises:
         ConfigError: no shifts or no holds.
     """
@@ -192,13 +201,15 @@ def combine(
     activity: Floats,
     endings: Floats | None,
 ) -> Asked:
-    """All ways to ask about some silences, from what each needs; those that cannot be fitted are left out.
+    """All ways to ask about some silences, from what each needs; those that cannot be fitted are
+    left out.
 
     Args:
         readings, events: E silences.
         short, whole, one_channel: the network's log-odds when it hears so much, (E,).
         activity: ACTIVITY_FEATURES, (E, 5).
-        endings: whether the words before end as a question, and as a statement, (E, 2); None where no text is known.
+        endings: whether the words before end as a question, and as a statement, (E, 2); None where
+            no text is known.
     """
     network = Oracle(NETWORK, whole)
     alone = [
@@ -243,14 +254,16 @@ def combine(
 
 
 def activity_features(activity: BoolFrames, speaker: int) -> Floats:
-    """What the network would have to work out from sound, exactly: who spoke when, up to now, in the mutual silence after a speaker.
+    """What the network would have to work out from sound, exactly: who spoke when, up to now, in
+    the mutual silence after a speaker.
 
     Args:
         activity: who spoke when until now, (2, T) at 50 Hz; speaker was the last to speak.
         speaker: who spoke before the silence.
     Returns:
-        ACTIVITY_FEATURES, (5,): logarithms of seconds since the turn began (the speaker's first stretch after the other's last), of the length of
-        the last stretch, of the seconds since the other spoke and of the number of stretches in the turn; and the speaker's share of the
+        ACTIVITY_FEATURES, (5,): logarithms of seconds since the turn began (the speaker's first
+        stretch after the other's last), of the length of the last stretch, of the seconds since the
+        other spoke and of the number of stretches in the turn; and the speaker's share of the
         speech in the last 30 s. The silence itself is as long everywhere, so it says nothing.
     """
     frames = activity.shape[1]
@@ -272,7 +285,9 @@ def activity_features(activity: BoolFrames, speaker: int) -> Floats:
 
 
 def with_counts_known(log_odds: Floats, readings: Readings) -> Floats:
-    """Log-odds moved in each dialogue so that as many silences as are shifts come out above 0, (E,): its threshold, from its answers."""
+    """Log-odds moved in each dialogue so that as many silences as are shifts come out above 0,
+    (E,): its threshold, from its answers.
+    """
     moved = log_odds.copy()
     for number in np.unique(readings.number):
         places = readings.of(int(number))
@@ -286,7 +301,9 @@ def with_counts_known(log_odds: Floats, readings: Readings) -> Floats:
 
 
 def blind_error(readings: Readings) -> float:
-    """Balanced error of guesses that only know how many silences of each dialogue are shifts: what that oracle gives away by itself."""
+    """Balanced error of guesses that only know how many silences of each dialogue are shifts: what
+    that oracle gives away by itself.
+    """
     numbers, dialogues = consecutive(readings.number)
     shifts, holds = sums_by_dialogue(
         np.stack([readings.happened, ~readings.happened], axis=1), numbers, dialogues
@@ -298,7 +315,7 @@ def blind_error(readings: Readings) -> float:
 
 
 def count_errors(log_odds: Floats, other: Floats, readings: Readings) -> Errors:
-    """Errors of log-odds, (E,), beside those of another way to ask, with intervals over dialogues."""
+    """Errors of log-odds, (E,), beside another way to ask, with intervals over dialogues."""
     numbers, dialogues = consecutive(readings.number)
     happened = readings.happened
     confusions, rankings, wrong = [], [], []

@@ -1,4 +1,5 @@
-"""`turnstream latents oracles`: which share of a network's shift/hold errors goes away with which knowledge.
+"""`turnstream latents oracles`: which share of a network's shift/hold errors goes away with which
+knowledge.
 
 turnstream latents oracles MANIFEST --out oracles.png [--model RUN] [--json FILE.json]
 """
@@ -6,7 +7,6 @@ turnstream latents oracles MANIFEST --out oracles.png [--model RUN] [--json FILE
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -21,14 +21,17 @@ from ...turn_model import TurnModel
 from ..collect import (
     add_model_argument,
     add_source_argument,
-    load_network,
     name_of,
+    network_to_run,
     opened_collection,
 )
 from ..collection import Collection
+from ..drawing import listed
+from ..options import RESUMED, add_out, check_files, shown
 from ..parts import Parts, parts_beside
 from ..quality import measure_quality
-from ..views import LIGHT, View, check_suffix, picture
+from ..tables import write_json
+from ..views import LIGHT, View, picture
 from .oracles import Asked, Errors, Oracle, ask, count_errors
 
 MEASURES = {"balanced": "balanced error, %", "ranking": "1-AUC within speaker, %"}
@@ -37,35 +40,18 @@ HATCH = "////"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream latents oracles`."""
+    """Add the options of `turnstream latents oracles`."""
     add_source_argument(parser)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="FILE.png",
-        help="picture to write; an interrupted run of the same FILE.png is resumed",
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE.json", help="also write the numbers")
+    add_out(parser, what=RESUMED, json="the numbers")
     add_model_argument(parser)
 
 
 def main(args: argparse.Namespace) -> int:
-    """Draw it, and say what is seen."""
-    check_suffix(args.out, ".png")
-    if args.json is not None:
-        check_suffix(args.json, ".json")
+    """Draw it, and print what is seen."""
+    check_files(args, ".png")
     with opened_collection(args.source, args.model) as collection:
-        views = view_oracles(
-            collection,
-            load_network(args.model),
-            args.out,
-            numbers=args.json,
-            name=name_of(args.model),
-        )
-    for view in views:
-        print(f"{view.caption}\n{view.path}")
-    return 0
+        model, name = network_to_run(collection, args.model), name_of(args.model)
+        return shown(*view_oracles(collection, model, args.out, numbers=args.json, name=name))
 
 
 def view_oracles(
@@ -81,7 +67,8 @@ def view_oracles(
     Args:
         collection: whose dialogues' sound is there.
         model: any network.
-        out: .png; where only some of the dialogues have text, theirs are drawn into a second one, NAME.text.png.
+        out: .png; where only some of the dialogues have text, theirs are drawn into a second one,
+            NAME.text.png.
         numbers: .json to write.
         name: of the network; that of the collection's unless given.
     Raises:
@@ -131,7 +118,7 @@ def view_oracles(
             },
         }
     if numbers is not None:
-        numbers.write_text(json.dumps(_finite(table), indent=1) + "\n", encoding="utf-8")
+        write_json(numbers, table)
     Parts(parts_beside(out), "").remove()
     return views
 
@@ -148,63 +135,52 @@ def count_all(ways: Sequence[Oracle], *, stepwise: bool, asked: Asked) -> list[E
 def describe(
     asked: Asked, together: Sequence[Errors], alone: Sequence[Errors], collection: Collection
 ) -> str:
-    """What is seen, in words."""
+    """Return what is seen: a sentence, and the figures."""
     readings, network = asked.readings, alone[0]
-    shifts, dialogues = int(readings.happened.sum()), len(np.unique(readings.number))
-    words = [
-        f"{shifts} shifts and {len(readings) - shifts} holds of {dialogues} dialogue{'s' * (dialogues > 1)}, read {SCORE_S:g} s into the silence.",
-        f"The network takes {network.missed} shifts for holds and {network.false} holds for shifts: balanced error {_percent(network.balanced)}, "
-        f"1-AUC within dialogue and speaker {_percent(network.ranking)}.",
-    ]
-    found: dict[bool, list[str]] = {True: [], False: []}
+    several = len(np.unique(readings.number)) > 1
+    figures = {
+        "the network": f"{network.missed} shifts for holds and {network.false} holds for shifts, "
+        f"balanced error {_percent(network.balanced)}, 1-AUC within dialogue and speaker "
+        f"{_percent(network.ranking)}"
+    }
     for way, errors in zip(asked.alone[1:], alone[1:], strict=True):
-        counted = f"{errors.mended} mended, {errors.spoiled} spoiled{', looks ahead' if way.ahead else ''}"
-        found[_measurable(errors.balanced_less)].append(
-            f"{way.name} {-100 * errors.balanced_less.value + 0.0:+.1f} ({counted})"
+        ahead = ", looks ahead" if way.ahead else ""
+        sure = "" if _measurable(errors.balanced_less) or not several else ", not measurable"
+        figures[way.name] = (
+            f"{-100 * errors.balanced_less.value + 0.0:+.1f} points{sure} ({errors.mended} mended, "
+            f"{errors.spoiled} spoiled{ahead})"
         )
-    words.append("Points of balanced error against the network, each alone,")
-    if dialogues < 2:
-        words.append(
-            f"without intervals: {'; '.join(found[False])}. One dialogue leaves none to fit oracles on, so only what the network hears is varied."
+    if several:
+        last = max(place for place, way in enumerate(asked.together) if not way.ahead)
+        first, final = asked.together[0], asked.together[last]
+        gone = count_errors(final.log_odds, first.log_odds, readings).share_less
+        figures[f"step by step, from “{first.name}” to “{final.name}”"] = (
+            f"{_percent(gone)} of the balanced error goes away, "
+            f"{_percent(together[last].balanced)} remains"
         )
-        return " ".join(words)
-    words.append(
-        "; ".join(
-            [f"measurable: {'; '.join(found[True])}"] * bool(found[True])
-            + [f"not measurable: {'; '.join(found[False])}"] * bool(found[False])
-        )
-        + "."
-    )
-    last = max(place for place, way in enumerate(asked.together) if not way.ahead)
-    gone = count_errors(
-        asked.together[last].log_odds, asked.together[0].log_odds, readings
-    ).share_less
-    words.append(
-        f"Step by step, from “{asked.together[0].name}” to “{asked.together[last].name}”, {_percent(gone)} of the balanced error goes away"
-        f"{'' if _measurable(gone) else ', which is not measurable'}; {_percent(together[last].balanced)} remains."
-    )
-    words.append(
-        f"Who knows how many are shifts and guesses blindly has {100 * asked.guessing:.0f} %, so that bound is to be compared with this, not with 50 %."
-    )
+        blind = "blind guesses that know how many are shifts, to compare that bound with"
+        figures[blind] = f"{100 * asked.guessing:.0f} %"
+    known = any("words" in way.name for way in asked.alone)
+    lacking = "" if known or not asked.fittable else _lacking_words(collection)
     if not asked.fittable:
-        words.append(
-            "Oracles that need fitting are left out: the dialogues that some would be fitted on have only shifts or only holds."
+        lacking = (
+            "the dialogues that some would be fitted on have only shifts or only holds"
+            if several
+            else "one dialogue leaves none to fit on"
         )
-        return " ".join(words)
-    sources = sorted(
-        {collection.dialogues[int(number)].activity_from for number in np.unique(readings.number)}
+    figures["left out"] = lacking
+    sources = {collection.dialogues[int(number)].activity_from for number in readings.number}
+    return (
+        f"{readings.counted}, read {SCORE_S:g} s into the silence. Given are points of balanced "
+        "error against the network, of each way to ask alone. “True” voice activity is from: "
+        f"{', '.join(sorted(sources))}. Regressions are judged on dialogues that they were not "
+        f"fitted on. {listed(figures)}"
     )
-    words.append(
-        f"“True” voice activity is from: {', '.join(sources)}. Regressions are judged on dialogues that they were not fitted on."
-    )
-    if not any("words" in way.name for way in asked.alone):
-        some = any(event.ending for event in collection.events("shift", "hold"))
-        words.append(
-            "Words are known of only some of the dialogues, so they are left out."
-            if some
-            else "Words are not known here."
-        )
-    return " ".join(words)
+
+
+def _lacking_words(collection: Collection) -> str:
+    some = any(event.ending for event in collection.events("shift", "hold"))
+    return "words, known of only some of the dialogues" if some else "words, which nobody knows"
 
 
 def _measurable(difference: Estimate) -> bool:
@@ -336,10 +312,3 @@ def _rows(ways: Sequence[Oracle], reached: Sequence[float], panel: Any) -> None:
     panel.set_ylim(len(ways) - 0.4, -0.6)
     panel.set_xlim(0, 1.12 * max(value for value in [*reached, 5.0] if math.isfinite(value)))
     panel.grid(visible=False, axis="y")
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN: null stands for it."""
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,11 +1,14 @@
-"""Quality against the amount of past: a network that hears only the last seconds before it is asked, and models that can see no further.
+"""Quality against the amount of past: of a network, and of models that can see no further.
 
-The network is started anew, with a zero state, that long before the moment, as it starts at a dialogue's beginning. It is asked 0.25 s
-into every shift and hold (AUC, log-loss), and at moments drawn from all that the loss of the next holder looks at in training. The
-fixed-order baselines are logistic regressions on the last frames of both speakers' log-mel, averaged in windows that double in length
-and in a few bands, so that few events can fit them; each is judged on dialogues that it was not fitted on.
+The network is started anew, with a zero state, that long before the moment, as it starts at a
+dialogue's beginning. It is asked 0.25 s into every shift and hold (AUC, log-loss), and at moments
+drawn from all that the loss of the next holder looks at in training. The fixed-order baselines are
+logistic regressions on the last frames of both speakers' log-mel, averaged in windows that double
+in length and in a few bands, so that few events can fit them; each is judged on dialogues that it
+was not fitted on.
 
-Source: "Visualizing and understanding recurrent networks" (Karpathy, Johnson, Fei-Fei 2016), section 4.3, for turn-taking.
+Source: "Visualizing and understanding recurrent networks" (Karpathy, Johnson, Fei-Fei 2016),
+section 4.3, for turn-taking.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from ....stream.errors import ConfigError
@@ -31,17 +35,21 @@ from ...evaluation.measures import (
     estimate,
     sums_by_dialogue,
 )
-from ...turn_model import TurnModel
+from ...evaluation.torch_runner import BLOCK_S
+from ...receptive_field import receptive_field
+from ...turn_model import TurnModel, by_conversation, unpack_state
 from ..collection import Collection
+from ..intervene import Given, replaced
 from ..parts import Parts, parts_beside
 from .held_out import Floats, fitted_log_odds, held_out_log_odds, log_loss
-from .readings import Readings, each_dialogue, floor_logits, log_mel
+from .readings import Readings, each_dialogue, log_mel, sound_at
 
 ALL = math.inf
 PASTS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, ALL)
 FRAMES = (1, 2, 4, 8, 16, 32, 64, 128)  # of the fixed-order baselines, at 50 Hz
 BANDS = 8
-BATCH_S = 240.0  # of audio in one forward pass
+MOMENTS_AT_ONCE = 100
+ROWS_AT_ONCE = 3_000  # steps of a conversation in one forward pass, over all runs together
 
 
 def score_with_past(
@@ -51,7 +59,7 @@ def score_with_past(
     pasts_s: Sequence[float] = PASTS_S,
     kept: Path | None = None,
 ) -> Floats:
-    """What a network says at moments when it has heard only so much before them.
+    """Return what a network says at moments when it has heard only so much before them.
 
     Args:
         model: in evaluation mode; any, not only the collection's.
@@ -60,97 +68,165 @@ def score_with_past(
         pasts_s: seconds heard, at least a step of the network; ALL from the dialogue's beginning.
         kept: result beside which parts are kept; None keeps none.
     Returns:
-        log-odds of p_next of each moment's speaker, (P, E). Where a dialogue has less before the moment, all of it is heard.
+        log-odds of p_next of each moment's speaker, (P, E). Where a dialogue has less before the
+        moment, all of it is heard.
     Raises:
         ConfigError: a past of less than a step.
     """
-    lengths = [_steps(model, past_s) for past_s in pasts_s]
-    parts = Parts(
-        parts_beside(kept),
-        json.dumps(
-            [
-                weights_sha256(model),
-                [d.id for d in collection.dialogues],
-                list(pasts_s),
-                readings.heard_s.tolist(),
-            ]
-        ),
-    )
+    lengths = np.array([_steps(model, past_s) for past_s in pasts_s])
+    ids = [dialogue.id for dialogue in collection.dialogues]
+    key = [weights_sha256(model), ids, list(pasts_s), readings.heard_s.tolist()]
+    parts = Parts(parts_beside(kept), json.dumps(key))
     found = np.zeros((len(lengths), len(readings)))
     rate_hz = model.config.features.sample_rate_hz
     with tqdm(total=len(readings), desc="past", unit="moment", disable=None) as bar:
         for number in np.unique(readings.number).tolist():
             places = readings.of(number)
             chosen = readings.only(places)
-            found[:, places] = parts.of(
+            made = parts.of(
                 number,
                 lambda number=number, chosen=chosen: {
-                    "said": _score(model, collection, chosen, rate_hz, lengths)
+                    "said": _score(model, sound_at(collection, number, rate_hz), chosen, lengths)
                 },
-            )["said"]
+            )
+            found[:, places] = made["said"]
             bar.update(len(places))
     return found
 
 
-def _score(
-    model: TurnModel,
-    collection: Collection,
-    readings: Readings,
-    rate_hz: int,
-    lengths: Sequence[int | None],
-) -> Floats:
-    """One dialogue: (P, E)."""
-    ((_, audio),) = each_dialogue(collection, readings, rate_hz)
-    whole = floor_logits(model, audio, readings)
-    steps = np.minimum(
-        readings.steps(model.config.frame_rate_hz), audio.shape[1] // model.config.frame_samples - 1
-    )
-    rows: list[Floats] = []
-    for length in lengths:
-        said = whole.copy()
-        if length is not None:
-            short = np.flatnonzero(steps + 1 > length)  # the others begin with the dialogue anyway
-            per_batch = max(1, int(BATCH_S * model.config.frame_rate_hz / length))
-            for batch in np.split(short, range(per_batch, len(short), per_batch)):
-                if len(batch):
-                    said[batch] = _hear(
-                        model, audio, steps[batch] + 1, length, readings.speaker[batch]
-                    )
-        rows.append(said)
-    return np.array(rows)
+def _score(model: TurnModel, audio: Samples, readings: Readings, lengths: Floats) -> Floats:
+    """One dialogue, from the pasts in steps: (P, E)."""
+    whole = _Whole(model, audio)
+    ends = np.minimum(readings.steps(model.config.frame_rate_hz) + 1, whole.encoded.shape[1])
+    found = np.tile(whole.said[readings.speaker, ends - 1], (len(lengths), 1))
+    for start in range(0, len(ends), MOMENTS_AT_ONCE):
+        some = np.arange(start, min(start + MOMENTS_AT_ONCE, len(ends)))
+        # A past that is as long as the dialogue so far begins with it, as the whole does.
+        past, place = np.nonzero(lengths[:, None] < ends[some])
+        if len(past):
+            length = lengths[past].astype(np.int64)
+            events = some[place]
+            said = whole.hear_last(ends[events], length)
+            found[past, events] = said[np.arange(len(events)), readings.speaker[events]]
+    return found
 
 
-def _hear(
-    model: TurnModel,
-    audio: Samples,
-    ends: NDArray[np.int64],
-    length: int,
-    speaker: NDArray[np.int64],
-) -> Floats:
-    """Log-odds at the end of pieces of `length` steps, each from a zero state."""
-    frame, parameter = model.config.frame_samples, next(model.parameters())
-    pieces = np.stack([audio[:, (end - length) * frame : end * frame] for end in ends])
-    with torch.inference_mode():
-        output, _ = model(torch.from_numpy(pieces).to(parameter), model.init_state(len(ends)))
-    return (
-        output.next[torch.arange(len(ends)), torch.from_numpy(speaker), -1].cpu().double().numpy()
-    )
+class _Whole:
+    """A dialogue that a network has heard, to be heard again from later beginnings.
+
+    The encoder sees only so far back: what it makes of a frame that lies further than that behind
+    a later beginning is known from the whole dialogue. All beginnings of a batch are heard
+    together, so that they end together: the longest alone at first, and the others as they begin.
+    """
+
+    def __init__(self, model: TurnModel, audio: Samples) -> None:
+        features, self._stride = model.config.features, model.config.encoder.stride
+        self._model, self._audio = model, audio
+        self._mel = log_mel(model, audio)
+        encoded: list[Tensor] = []
+        said: list[Tensor] = []
+        state, block = _zero_state(model, 1), round(BLOCK_S * FRAME_RATE_HZ) * self._stride
+        hook = model.encoder.register_forward_hook(lambda *call: encoded.append(call[2][0]))
+        try:
+            with torch.inference_mode():
+                for piece in self._mel.split(block, dim=1):
+                    output, state = model.forward_mel(piece[None], state)
+                    said.append(output.next[0])
+        finally:
+            hook.remove()
+        self.encoded = torch.cat(encoded, dim=1)  # (2, T, C)
+        self.said = torch.cat(said, dim=1).cpu().double().numpy()  # logits of p_next, (2, T)
+        # Frames whose window begins before the beginning, and steps that see such frames.
+        self._cut = -(-features.window_samples // features.hop_samples) - 1
+        reach = receptive_field(model.config.encoder).size - 1 + self._cut
+        self._new = -(-reach // self._stride)
+
+    def hear_last(self, ends: NDArray[np.int64], lengths: NDArray[np.int64]) -> Floats:
+        """Return logits of p_next, (R, 2), of R runs that begin with a zero state.
+
+        Args:
+            ends: the step after the last one, (R,).
+            lengths: in steps, (R,).
+        """
+        order = np.argsort(-lengths, kind="stable")
+        ends, lengths = ends[order], lengths[order]
+        begins = torch.from_numpy(ends - lengths)
+        new = self._encode_new(begins)  # (R, 2, new, C)
+        state, said = _zero_state(self._model, len(ends)), self.encoded
+        left = int(lengths[0])
+        while left:
+            rows = int((lengths >= left).sum())
+            until = int(lengths[rows]) if rows < len(lengths) else 0
+            steps = min(left - until, max(1, ROWS_AT_ONCE // rows))
+            at = torch.from_numpy(ends[:rows] - left)[:, None] + torch.arange(
+                steps
+            )  # (rows, steps)
+            x = self.encoded[:, at].transpose(0, 1)  # (rows, 2, steps, C)
+            since = at - begins[:rows, None]
+            row, step = torch.nonzero(since < self._new, as_tuple=True)
+            x[row, :, step] = new[row, :, since[row, step]]
+            modules = {
+                "encoder": Given(self._model.encoder, x.flatten(0, 1)),
+                "heads": _LastStep(self._model.heads),
+            }
+            mel = self._mel[None, :, : steps * self._stride].expand(
+                rows, -1, -1, -1
+            )  # not looked at
+            with torch.inference_mode(), replaced(self._model, **modules):
+                output, state[:rows] = self._model.forward_mel(mel, state[:rows])
+            said, left = output.next[:, :, -1], left - steps
+        logits = np.zeros((len(ends), 2))
+        logits[order] = said.cpu().double().numpy()
+        return logits
+
+    def _encode_new(self, begins: Tensor) -> Tensor:
+        """Return what the encoder makes of the first steps after each beginning, (R, 2, new, C)."""
+        model, frames = self._model, self._new * self._stride
+        hop = model.config.features.hop_samples
+        mel = torch.nn.functional.pad(self._mel, (0, 0, 0, frames))
+        first = begins * self._stride
+        pieces = mel[:, first[:, None] + torch.arange(frames)].transpose(0, 1).flatten(0, 1)
+        samples = first.numpy()[:, None] * hop + np.arange(self._cut * hop)
+        sound = torch.from_numpy(self._audio[:, np.minimum(samples, self._audio.shape[1] - 1)])
+        shapes = model.state_shapes()
+        state = unpack_state(model.init_state(len(begins)), shapes, model.layout)
+        with torch.inference_mode():
+            if self._cut:
+                sound = sound.transpose(0, 1).flatten(0, 1).to(pieces)
+                pieces[:, : self._cut], _ = model.features(sound, state["features"])
+            encoded, _ = model.encoder(pieces, state["encoder"])
+        return by_conversation(encoded)
 
 
-def _steps(model: TurnModel, past_s: float) -> int | None:
-    """A past in steps of the network, None for all.
+class _LastStep(nn.Module):
+    """A read-out of the last step alone, (R, T, H) to (R, 1, ...)."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self._module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._module(x[:, -1:])
+
+
+def _zero_state(model: TurnModel, batch: int) -> Tensor:
+    """Return the state before any log-mel frame, (batch, S); S is 0 if nothing is kept."""
+    return next(model.parameters()).new_zeros(batch, model.mel_layout.size)
+
+
+def _steps(model: TurnModel, past_s: float) -> float:
+    """Return a past in steps of the network.
 
     Raises:
         ConfigError: less than one.
     """
-    if past_s == ALL:
-        return None
-    steps = round(past_s * model.config.frame_rate_hz) if math.isfinite(past_s) else 0
-    if steps < 1:
+    steps = past_s if past_s == ALL else past_s * model.config.frame_rate_hz
+    if not steps >= 0.5:
         raise ConfigError(
-            f"expected pasts of at least a step of the network, {1 / model.config.frame_rate_hz:g} s, got {past_s:g}"
+            f"expected pasts of at least a step of the network, {1 / model.config.frame_rate_hz:g} "
+            f"s, got {past_s:g}"
         )
-    return steps
+    return steps if steps == ALL else max(1, round(steps))
 
 
 @dataclass(frozen=True)
@@ -159,7 +235,8 @@ class RecentSound:
 
     Attributes:
         edges: windows go from edges[w] to edges[w + 1] frames before the newest, (W + 1,), from 0.
-        values: log-mel averaged over each window and band, (E, W, 2, BANDS): the one asked about last.
+        values: log-mel averaged over each window and band, (E, W, 2, BANDS), the one asked about
+            last.
         readings: the moments.
     """
 
@@ -171,7 +248,9 @@ class RecentSound:
 def recent_sound(
     model: TurnModel, collection: Collection, readings: Readings, frames: Sequence[int] = FRAMES
 ) -> RecentSound:
-    """Frames before moments, averaged in windows that end at each of `frames`; what is before a dialogue's beginning is silence.
+    """Return the frames before moments, averaged in windows that end at each of `frames`.
+
+    What is before a dialogue's beginning is silence.
 
     Args:
         model: whose features are taken; nothing of its weights.
@@ -230,7 +309,7 @@ def _flat(sound: RecentSound, windows: int) -> Floats:
 
 @dataclass(frozen=True)
 class Quality:
-    """How good log-odds are, and by how much worse than those with all the past; NaN where it cannot be had.
+    """How good log-odds are, and by how much worse than those with all the past; NaN if unknown.
 
     Attributes:
         auc: of shifts against holds of the same dialogue and speaker.
@@ -246,7 +325,10 @@ class Quality:
 
 
 def judge(log_odds: Floats, whole: Floats, readings: Readings) -> Quality:
-    """Quality of log-odds, (E,), beside those with all the past, with intervals over dialogues of both and of the paired difference."""
+    """Return the quality of log-odds, (E,), beside those with all the past.
+
+    The intervals are over dialogues, of both and of the paired difference.
+    """
     numbers, dialogues = consecutive(readings.number)
     happened = readings.happened
     aucs = [
@@ -271,7 +353,9 @@ def judge(log_odds: Floats, whole: Floats, readings: Readings) -> Quality:
 
 
 def enough_past(pasts_s: Sequence[float], worse: Sequence[Estimate]) -> float | None:
-    """The least past from which on no longer one is measurably different from all: every interval of the difference includes 0.
+    """Return the least past from which on no longer one is measurably different from all.
+
+    Every interval of the difference then includes 0.
 
     Args:
         pasts_s: rising, ALL last.

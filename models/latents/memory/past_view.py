@@ -1,4 +1,5 @@
-"""`turnstream latents past`: how much of the past a network needs, against models that can see only so far back.
+"""`turnstream latents past`: how much of the past a network needs, against models that can see only
+so far back.
 
 turnstream latents past MANIFEST --out past.png [--model RUN] [--csv FILE.csv] [--fit SOURCE]
 """
@@ -6,9 +7,9 @@ turnstream latents past MANIFEST --out past.png [--model RUN] [--csv FILE.csv] [
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,17 @@ from ...turn_model import TurnModel
 from ..collect import (
     add_model_argument,
     add_source_argument,
-    load_network,
     name_of,
+    network_to_run,
     opened_collection,
 )
 from ..collection import Collection
+from ..drawing import heading, line_with_band, listed, many
+from ..options import RESUMED, add_number, add_out, check_files, shown
 from ..parts import Parts, parts_beside
 from ..quality import counted_log_odds, measure_quality, ranged
-from ..views import LIGHT, View, check_suffix, legend_below, picture
+from ..tables import write_rows
+from ..views import LIGHT, View, legend_below, picture
 from .held_out import is_fittable
 from .past import (
     ALL,
@@ -47,6 +51,11 @@ from .readings import Readings, decisive_readings, silence_readings
 
 MOMENTS = 200
 NETWORK, BASELINE, COUNTING = "network", "fixed-order baseline", "counting this speaker's shifts"
+HOLDER = "network, next holder at drawn moments"
+TITLES = {
+    "auc": "AUC of shifts against holds, within dialogue and speaker",
+    "loss": "log-loss, nats",
+}
 NOTHING = Estimate(math.nan, math.nan, math.nan)
 CLOSE_AUC = 0.01
 
@@ -59,7 +68,8 @@ class Row:
         system: NETWORK, BASELINE or COUNTING.
         past_s: how much was heard; 0 of a baseline: the share of shifts. COUNTING hears nothing.
         quality: at shifts and holds.
-        holder: log-loss at moments drawn from all that matter, and by how much it is more than with all the past; None for baselines.
+        holder: log-loss at moments drawn from all that matter, and by how much it is more than with
+            all the past; None for baselines.
     """
 
     system: str
@@ -69,68 +79,32 @@ class Row:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream latents past`."""
+    """Add the options of `turnstream latents past`."""
     add_source_argument(parser)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="FILE.png",
-        help="picture to write; an interrupted run of the same FILE.png is resumed",
+    add_out(parser, what=RESUMED, csv="the figures as a table")
+    what = (
+        "other dialogues to fit the baselines on: collection, manifest or audio file (default: "
+        "each "
+        "on the other dialogues of SOURCE)"
     )
-    parser.add_argument(
-        "--csv", type=Path, metavar="FILE.csv", help="also write the figures as a table"
-    )
-    parser.add_argument(
-        "--fit",
-        type=Path,
-        metavar="SOURCE",
-        help=(
-            "other dialogues to fit the baselines on: collection, manifest or audio file "
-            "(default: each on the other dialogues of SOURCE)"
-        ),
-    )
-    parser.add_argument(
-        "--moments",
-        type=int,
-        default=MOMENTS,
-        metavar="N",
-        help="draw N moments for the loss of the next holder (default %(default)s; 0: none)",
-    )
+    parser.add_argument("--fit", type=Path, metavar="SOURCE", help=what)
+    what = "draw N moments for the loss of the next holder, 0 none"
+    add_number(parser, "--moments", MOMENTS, what)
     add_model_argument(parser)
 
 
 def main(args: argparse.Namespace) -> int:
-    """Draw it, and say what is seen."""
-    check_suffix(args.out, ".png")
-    if args.csv is not None:
-        check_suffix(args.csv, ".csv")
+    """Draw it, and print what is seen."""
+    check_files(args, ".png")
     if args.moments < 0:
         raise ConfigError(f"expected --moments >= 0, got {args.moments}")
-    with opened_collection(args.source, args.model) as collection:
-        model = load_network(args.model)
-        if args.fit is None:
-            view = view_past(
-                collection,
-                model,
-                args.out,
-                table=args.csv,
-                moments=args.moments,
-                name=name_of(args.model),
-            )
-        else:
-            with opened_collection(args.fit, args.model) as fit:
-                view = view_past(
-                    collection,
-                    model,
-                    args.out,
-                    table=args.csv,
-                    fit=fit,
-                    moments=args.moments,
-                    name=name_of(args.model),
-                )
-    print(f"{view.caption}\n{view.path}")
-    return 0
+    with ExitStack() as opened:
+        collection = opened.enter_context(opened_collection(args.source, args.model))
+        model, fit = network_to_run(collection, args.model), None
+        if args.fit is not None:
+            fit = opened.enter_context(opened_collection(args.fit, args.model))
+        given = {"table": args.csv, "fit": fit, "moments": args.moments}
+        return shown(view_past(collection, model, args.out, name=name_of(args.model), **given))
 
 
 def view_past(
@@ -152,7 +126,8 @@ def view_past(
         model: any network.
         out: .png; parts are kept beside it while the work lasts.
         table: .csv to write.
-        fit: dialogues to fit the baselines on; else each is fitted on the collection's other dialogues, and left out if these lack a kind.
+        fit: dialogues to fit the baselines on; else each is fitted on the collection's other
+            dialogues, and left out if these lack a kind.
         pasts_s: rising, ALL last.
         frames: of the baselines.
         moments: drawn for the loss of the next holder.
@@ -196,7 +171,7 @@ def view_past(
         f"{measure_quality(said[-1], *asked).in_words()}"
     )
     with picture(out, title, caption, (11.0, 4.2), ncols=2) as panels:
-        _draw(rows, panels, has_moments=drawn is not None)
+        _draw(rows, panels)
     if table is not None:
         _write(rows, table)
     for kept in (out, out.with_suffix(".moments")):
@@ -205,140 +180,109 @@ def view_past(
 
 
 def describe(rows: Sequence[Row], silences: Readings, moments: int, fit: Collection | None) -> str:
-    """What is seen, in words."""
+    """Return what is seen: a sentence, and the figures."""
     network = [row for row in rows if row.system == NETWORK]
     baselines = [row for row in rows if row.system == BASELINE and row.past_s]
+    holders = [row.holder for row in network if row.holder is not None]
     pasts_s = [row.past_s for row in network]
-    shifts, dialogues = int(silences.happened.sum()), len(np.unique(silences.number))
     first, last = network[0].quality, network[-1].quality
-    words = [
-        f"{shifts} shifts and {len(silences) - shifts} holds of {dialogues} dialogue{'s' * (dialogues > 1)}, read {SCORE_S:g} s into the silence "
-        f"by a network that starts from nothing so long before (solid){', with 95 % intervals over dialogues' * (dialogues > 1)}.",
-        f"AUC within dialogue and speaker {ranged(first.auc)} with {pasts_s[0]:g} s and {ranged(last.auc)} with all the past, "
-        f"log-loss {first.loss.value:.2f} and {last.loss.value:.2f} nats.",
-    ]
-    if not math.isnan(last.auc.value):
-        near = [abs(row.quality.auc_lost.value) <= CLOSE_AUC for row in network]
-        close = next(past_s for place, past_s in enumerate(pasts_s) if all(near[place:]))
-        words.append(
-            f"The AUC comes within {CLOSE_AUC:g} of the last from {close:g} s on."
-            if close != ALL
-            else f"Even {pasts_s[-2]:g} s leave more than {CLOSE_AUC:g}."
-        )
-    holder = [row.holder for row in network if row.holder is not None]
-    if holder:
-        goes = f"{holder[0][0].value:.2f} to {holder[-1][0].value:.2f} nats"
-        words.append(
-            f"The loss of the next holder, at {moments} moments drawn as training weighs them, goes from {goes}."
-        )
-    if dialogues < 2:
-        words.append(
-            "From one dialogue it cannot be told how measurable that is, and there is none to fit fixed-order baselines on."
-        )
-        return " ".join(words)
-    enough = {
-        "the AUC": [row.quality.auc_lost for row in network],
-        "the log-loss": [row.quality.loss_gained for row in network],
+    several = len(np.unique(silences.number)) > 1
+    figures = {
+        f"AUC within dialogue and speaker with {pasts_s[0]:g} s and with all the past": (
+            f"{ranged(first.auc)} and {ranged(last.auc)}"
+        ),
+        "log-loss with them": f"{first.loss.value:.2f} and {last.loss.value:.2f} nats",
+        f"AUC within {CLOSE_AUC:g} of the last": _close(network),
     }
-    if holder:
-        enough["the next holder"] = [more for _, more in holder]
-    words.append(
-        f"Past that makes no measurable difference to all of it (paired): {', '.join(_enough(what, pasts_s, worse) for what, worse in enough.items())}."
-    )
+    if holders:
+        losses = " and ".join(f"{holders[end][0].value:.2f}" for end in (0, -1))
+        figures[f"loss of the next holder at {moments} moments, with them"] = f"{losses} nats"
+    enough = {
+        "AUC": [row.quality.auc_lost for row in network],
+        "log-loss": [row.quality.loss_gained for row in network],
+        "next holder": [more for _, more in holders],
+    }
+    if several:
+        figures["past that makes no measurable difference to all of it (paired)"] = ", ".join(
+            f"{what} {_enough(pasts_s, worse)}" for what, worse in enough.items() if worse
+        )
     if baselines:
         best = max(baselines, key=lambda row: row.quality.auc.value)
-        lost = best.quality.auc_lost
-        apart = (
-            "less than the network"
-            if lost.low > 0
-            else "more than the network"
-            if lost.high < 0
-            else "not measurably different from the network"
-        )
-        fitted = (
-            "on the other dialogues"
-            if fit is None
-            else f"on {len(fit.dialogues)} other dialogue{'s' * (len(fit.dialogues) > 1)}"
-        )
-        words.append(
-            f"Logistic regressions on the last frames alone, fitted {fitted} (dashed), reach an AUC of {ranged(best.quality.auc)} at best, "
-            f"with {best.past_s:g} s: {apart}; their log-loss is then {best.quality.loss.value:.2f} nats."
+        on = "the other dialogues" if fit is None else many(len(fit.dialogues), "other dialogue")
+        figures[f"best logistic regression on the last frames alone, fitted on {on} (dashed)"] = (
+            f"AUC {ranged(best.quality.auc)} with {best.past_s:g} s, {_less(best.quality.auc_lost)}"
+            f", log-loss {best.quality.loss.value:.2f} nats"
         )
     else:
-        words.append(
-            "Fixed-order baselines are left out: the dialogues that some would be fitted on have only shifts or only holds."
+        figures["left out"] = (
+            "fixed-order baselines: the dialogues that some would be fitted on have only shifts or "
+            "only holds"
+            if several
+            else "intervals and fixed-order baselines, which one dialogue does not give"
         )
-    return " ".join(words)
-
-
-def _enough(what: str, pasts_s: Sequence[float], worse: Sequence[Estimate]) -> str:
-    enough = enough_past(pasts_s, worse)
-    if enough is None:
-        return f"for {what} it cannot be told"
-    return f"for {what} " + (
-        f"even {pasts_s[-2]:g} s differ" if enough == ALL else f"{enough:g} s and more"
+    return (
+        f"{silences.counted}, read {SCORE_S:g} s into the silence by a network that starts from "
+        "nothing so long before (solid), with 95 % intervals over dialogues where there are "
+        f"several. {listed(figures)}"
     )
 
 
-def _draw(rows: Sequence[Row], panels: Any, *, has_moments: bool) -> None:
-    """AUC on the left, log-loss on the right, against the past on a logarithmic axis; all the past stands at its end."""
+def _close(network: Sequence[Row]) -> str:
+    """From which past on the AUC is close to that with all of it."""
+    if math.isnan(network[-1].quality.auc.value):
+        return ""
+    near = [abs(row.quality.auc_lost.value) <= CLOSE_AUC for row in network]
+    close = next(row.past_s for place, row in enumerate(network) if all(near[place:]))
+    return f"not with {network[-2].past_s:g} s" if close == ALL else f"from {close:g} s on"
+
+
+def _less(lost: Estimate) -> str:
+    """How a baseline's AUC compares with the network's."""
+    if lost.low > 0:
+        return "less than the network"
+    return "more than it" if lost.high < 0 else "not measurably different from the network"
+
+
+def _enough(pasts_s: Sequence[float], worse: Sequence[Estimate]) -> str:
+    enough = enough_past(pasts_s, worse)
+    if enough is None:
+        return "unknown"
+    return f"more than {pasts_s[-2]:g} s" if enough == ALL else f"{enough:g} s and more"
+
+
+def _draw(rows: Sequence[Row], panels: Any) -> None:
+    """AUC and log-loss against the past on a logarithmic axis; all the past stands at its end."""
     longest = max(row.past_s for row in rows if row.past_s != ALL)
+    looks: dict[str, tuple[str, Any, str]] = {
+        NETWORK: (LIGHT.first, "-", "o"),
+        BASELINE: (LIGHT.second, (0, (5, 1.5)), "s"),
+        HOLDER: (LIGHT.third, (0, (1, 1)), "^"),
+    }
     for panel, measure in zip(panels, ("auc", "loss"), strict=True):
-        lines: list[tuple[str, str, Any, str, list[tuple[float, Estimate]]]] = []
-        network = [
-            (row.past_s, getattr(row.quality, measure)) for row in rows if row.system == NETWORK
-        ]
-        baseline = [
-            (row.past_s, getattr(row.quality, measure))
-            for row in rows
-            if row.system == BASELINE and row.past_s
-        ]
-        lines.append(("network, shifts and holds", LIGHT.first, "-", "o", network))
-        if baseline:
-            lines.append(
-                (
-                    "fixed-order baseline, shifts and holds",
-                    LIGHT.second,
-                    (0, (5, 1.5)),
-                    "s",
-                    baseline,
-                )
-            )
-        if has_moments and measure == "loss":
-            lines.append(
-                (
-                    "network, next holder at drawn moments",
-                    LIGHT.third,
-                    (0, (1, 1)),
-                    "^",
-                    [(row.past_s, row.holder[0]) for row in rows if row.holder],
-                )
-            )
-        for label, colour, dashes, shape, points in lines:
-            x = np.array([2 * longest if past_s == ALL else past_s for past_s, _ in points])
-            values = np.array([[found.value, found.low, found.high] for _, found in points])
-            panel.plot(
-                x,
-                values[:, 0],
-                color=colour,
-                linestyle=dashes,
-                marker=shape,
-                markersize=5,
-                linewidth=1.7,
-                label=label,
-            )
-            panel.fill_between(x, values[:, 1], values[:, 2], color=colour, alpha=0.14, linewidth=0)
+        lines = {
+            system: [
+                (row.past_s, getattr(row.quality, measure))
+                for row in rows
+                if row.system == system and row.past_s
+            ]
+            for system in (NETWORK, BASELINE)
+        }
+        if measure == "loss":
+            lines[HOLDER] = [(row.past_s, row.holder[0]) for row in rows if row.holder]
+        for system, points in lines.items():
+            if points:
+                colour, dashes, marker = looks[system]
+                x = np.array([min(past_s, 2 * longest) for past_s, _ in points])
+                values = np.array([list(vars(found).values()) for _, found in points])
+                look = {"linestyle": dashes, "marker": marker, "markersize": 5}
+                line_with_band(panel, x, values, colour, system, **look)
         for row in rows:
             value = getattr(row.quality, measure).value
             if not (row.past_s or math.isnan(value)):
                 counting = row.system == COUNTING
-                panel.axhline(
-                    value,
-                    color=LIGHT.fourth if counting else LIGHT.faint,
-                    linewidth=1.2,
-                    linestyle="-." if counting else ":",
-                    label=COUNTING if counting else "knowing only how often a shift comes",
-                )
+                colour, dashes = (LIGHT.fourth, "-.") if counting else (LIGHT.faint, ":")
+                label = COUNTING if counting else "knowing only how often a shift comes"
+                panel.axhline(value, color=colour, linewidth=1.2, linestyle=dashes, label=label)
         if measure == "auc":
             panel.axhline(0.5, color=LIGHT.faint, linewidth=1, linestyle=":", label="chance")
         panel.set_xscale("log")
@@ -346,40 +290,24 @@ def _draw(rows: Sequence[Row], panels: Any, *, has_moments: bool) -> None:
         panel.set_xticks([*ticks, 2 * longest], [*(f"{tick:g}" for tick in ticks), "all"])
         panel.minorticks_off()
         panel.set_xlabel("seconds of past heard (logarithmic)", fontsize=9)
-        panel.set_title(
-            "AUC of shifts against holds, within dialogue and speaker"
-            if measure == "auc"
-            else "log-loss, nats",
-            fontsize=10,
-            color=LIGHT.ink,
-        )
+        heading(panel, TITLES[measure], 10)
         legend_below(panel, columns=1)
 
 
 def _write(rows: Sequence[Row], path: Path) -> None:
     names = ("auc", "auc_lost", "loss", "loss_gained")
-    header = [
-        "system",
-        "past_s",
-        *(
-            f"{name}{end}"
-            for name in (*names, "holder_loss", "holder_loss_gained")
-            for end in ("", "_low", "_high")
-        ),
-    ]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        for row in rows:
-            found = [
-                *(getattr(row.quality, name) for name in names),
-                *(row.holder or (NOTHING, NOTHING)),
-            ]
-            values = [value for each in found for value in (each.value, each.low, each.high)]
-            writer.writerow(
-                [
-                    row.system,
-                    "all" if row.past_s == ALL else f"{row.past_s:g}",
-                    *("" if math.isnan(value) else f"{value:.5f}" for value in values),
-                ]
+    figures = (*names, "holder_loss", "holder_loss_gained")
+    header = [f"{name}{end}" for name in figures for end in ("", "_low", "_high")]
+    write_rows(
+        path,
+        ("system", "past_s", *header),
+        (
+            (
+                row.system,
+                "all" if row.past_s == ALL else f"{row.past_s:g}",
+                *(value for name in names for value in vars(getattr(row.quality, name)).values()),
+                *(value for one in row.holder or (NOTHING,) * 2 for value in vars(one).values()),
             )
+            for row in rows
+        ),
+    )

@@ -1,6 +1,8 @@
-"""Moments of dialogues at which a network is asked who holds the floor next, with what happened, and the sound up to them.
+"""Moments of dialogues at which a network is asked who holds the floor next, with what happened,
+and the sound up to them.
 
-They are found in a collection, but only who spoke when is taken from it: any network can be asked, whatever its layers or frame rate.
+They are found in a collection, but only who spoke when is taken from it: any network can be asked,
+whatever its layers or frame rate.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ class Readings:
     Attributes:
         number: of the dialogue in its collection.
         heard_s: how much of the dialogue has been heard.
-        speaker: who is asked about: p_next of this one. Of a mutual silence, who did not speak before it, so that p_next is p_shift.
+        speaker: who is asked about: p_next of this one. Of a mutual silence, who did not speak
+            before it, so that p_next is p_shift.
         happened: did this speaker hold the floor next?
     """
 
@@ -43,6 +46,15 @@ class Readings:
 
     def __len__(self) -> int:
         return len(self.number)
+
+    @property
+    def counted(self) -> str:
+        """How many shifts and holds there are of how many dialogues, in words."""
+        shifts, dialogues = int(self.happened.sum()), len(np.unique(self.number))
+        return (
+            f"{shifts} shifts and {len(self) - shifts} holds of {dialogues} "
+            f"dialogue{'s' * (dialogues != 1)}"
+        )
 
     def steps(self, frame_rate_hz: float) -> NDArray[np.int64]:
         """The newest step of a network that has been taken at each moment, (E,)."""
@@ -72,7 +84,8 @@ def silence_readings(
     shifts = sum(event.kind == "shift" for event in events)
     if not 0 < shifts < len(events):
         raise ConfigError(
-            f"expected dialogues with shifts and holds, got {shifts} shifts and {len(events) - shifts} holds"
+            f"expected dialogues with shifts and holds, got {shifts} shifts and "
+            f"{len(events) - shifts} holds"
         )
     frames = [
         round(collection.frame_count(number) * FRAME_RATE_HZ / collection.frame_rate_hz)
@@ -91,7 +104,8 @@ def silence_readings(
 
 
 def decisive_readings(collection: Collection, count: int, seed: int = 0) -> Readings:
-    """Moments drawn from all that the training loss of the next holder looks at, as often as it weighs them (dialogues/labels.py).
+    """Moments drawn from all that the training loss of the next holder looks at, as often as it
+    weighs them (dialogues/labels.py).
 
     Args:
         collection: of dialogues.
@@ -137,7 +151,9 @@ def sound_at(collection: Collection, number: int, sample_rate_hz: int) -> Sample
 
 
 def log_mel(model: TurnModel, audio: Samples) -> Tensor:
-    """What a network's encoder is given of a dialogue, (2, T, M), T a multiple of its stride; block by block."""
+    """What a network's encoder is given of a dialogue, (2, T, M), T a multiple of its stride; block
+    by block.
+    """
     config, parameter = model.config, next(model.parameters())
     block = config.frame_samples * round(BLOCK_S * config.frame_rate_hz)
     whole = audio.shape[1] // config.frame_samples * config.frame_samples

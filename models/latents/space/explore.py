@@ -22,7 +22,7 @@ from tqdm import tqdm
 from ....stream.errors import ConfigError, DialogueError
 from ....stream.saved_embedding import SavedEmbedding
 from ..collect import add_model_argument, add_source_argument, opened_collection
-from ..collection import CollectedDialogue, Collection, Columns, Event
+from ..collection import CollectedDialogue, Collection, Columns, Event, shift_probability
 from ..events.contrasts import CONTRASTS, Contrast
 from ..labels import coded_label
 from ..moments import SITUATIONS
@@ -247,13 +247,6 @@ def readings(events: Sequence[Event], frames: int, collection: Collection) -> ND
     end = np.array([collection.frame_of(event.end_s) for event in events], np.int64)[:, None]
     after = start + np.array([collection.frame_of(when) for when in WHEN_S])[None]
     return np.where((after >= 1) & (after <= np.minimum(end, frames)), after - 1, -1)
-
-
-def shift_probability(frames: Columns) -> NDArray[np.float32]:
-    """The probability that who did not speak last speaks next, (T,); NaN before anyone has spoken."""
-    holder = np.nan_to_num(frames["holder"][:, 0].astype(np.float64), nan=-1).astype(np.int64)
-    other = frames["p_next"][np.arange(len(holder)), np.where(holder == 0, 1, 0)]
-    return np.where(holder < 0, np.nan, other).astype(np.float32)
 
 
 def _drawn_events(collection: Collection, most: int, seed: int) -> tuple[list[Event], int]:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from turnstream.models.latents.collect import frame_columns
 from turnstream.models.latents.collection import (
     About,
     CollectedDialogue,
@@ -19,6 +18,7 @@ from turnstream.models.latents.collection import (
     write_events,
 )
 from turnstream.models.latents.moments import find_moments
+from turnstream.models.latents.writing import frame_columns
 
 SIZES = {"latent_speaker": 6, "latent": 8}
 Latents = Callable[[str, NDArray[np.bool_], np.random.Generator], NDArray[np.float32]]

@@ -18,7 +18,6 @@ from turnstream.models.dialogues.manifest import Dialogue, read_manifest
 from turnstream.models.latents import collect as module
 from turnstream.models.latents.collect import (
     collect,
-    event_row,
     load_network,
     name_of,
     opened_collection,
@@ -26,6 +25,7 @@ from turnstream.models.latents.collect import (
 )
 from turnstream.models.latents.collection import Collection, frames_file
 from turnstream.models.latents.moments import SITUATIONS, find_moments, find_situations
+from turnstream.models.latents.writing import event_row, frame_columns
 from turnstream.stream.errors import ConfigError, DialogueError
 
 from ...networks import CONFIGS, random_model
@@ -96,7 +96,7 @@ def test_where_no_backchannel_is_annotated_the_column_holds_short_reactions() ->
             event_row("a", "", moment, None) for moment in find_moments(activity, backchannel)
         ]
         assert np.array_equal(
-            module.frame_columns(activity, backchannel, events)["backchannel"], expected.T
+            frame_columns(activity, backchannel, events)["backchannel"], expected.T
         )
     assert not none.any()  # nothing is written into what is given
 

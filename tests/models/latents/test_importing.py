@@ -7,11 +7,14 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from turnstream.models.latents.collection import COLUMNS, LAYERS, Collection, frames_file
 from turnstream.models.latents.exchange import export
-from turnstream.models.latents.importing import add_arguments, import_csv, main
+from turnstream.models.latents.importing import add_arguments, import_table, main
 from turnstream.stream.errors import ConfigError
 
 
@@ -43,7 +46,7 @@ def test_what_was_exported_is_imported_as_it_was(
     layers: tuple[str, ...], tiny_collection: Collection, tmp_path: Path
 ) -> None:
     export(tiny_collection, tmp_path / "states.csv", layers)
-    again = import_csv(tmp_path / "states.csv", tmp_path / "again")
+    again = import_table(tmp_path / "states.csv", tmp_path / "again")
     assert again.about.sizes == {layer: tiny_collection.about.sizes[layer] for layer in layers}
     assert again.frame_rate_hz == tiny_collection.frame_rate_hz
     for number in range(3):
@@ -61,7 +64,7 @@ def test_fewer_frames_come_back_at_their_rate_and_times(
     tiny_collection: Collection, tmp_path: Path
 ) -> None:
     export(tiny_collection, tmp_path / "states.csv", every=5)
-    again = import_csv(tmp_path / "states.csv", tmp_path / "again")
+    again = import_table(tmp_path / "states.csv", tmp_path / "again")
     assert again.frame_rate_hz == 10
     np.testing.assert_allclose(
         again.frames(0, ["time_s"])["time_s"],
@@ -84,7 +87,7 @@ def test_labels_are_found_where_only_speaking_is_known(
         for frame in range(1000)
         for speaker in (0, 1)
     ]
-    again = import_csv(
+    again = import_table(
         written(tmp_path, lines("frame,speaker,speaking,d0", rows)), tmp_path / "again", rate_hz=50
     )
     for name in ("situation", "floor", "holder", "other_speaking", "event"):
@@ -165,7 +168,7 @@ def test_rows_may_come_speaker_by_speaker_and_columns_in_any_order_with_others_b
 def test_imports_of_one_name_are_of_one_network(tmp_path: Path) -> None:
     path = written(tmp_path, PLAIN)
     hashes = [
-        import_csv(path, tmp_path / out, None, name).about.weights_sha256
+        import_table(path, tmp_path / out, None, name).about.weights_sha256
         for out, name in (("a", "x"), ("b", "x"), ("c", "y"))
     ]
     assert hashes[0] == hashes[1] != hashes[2]
@@ -173,24 +176,24 @@ def test_imports_of_one_name_are_of_one_network(tmp_path: Path) -> None:
 
 def test_a_file_that_has_changed_is_imported_again(tmp_path: Path) -> None:
     path = written(tmp_path, PLAIN)
-    import_csv(path, tmp_path / "again")
+    import_table(path, tmp_path / "again")
     path.write_text(PLAIN.replace("1.5", "7.5"))
     later = frames_file(tmp_path / "again", 0).stat().st_mtime_ns + 10**9
     os.utime(path, ns=(later, later))
-    assert import_csv(path, tmp_path / "again").frames(0, ["latent"])["latent"][0, 1, 0] == 7.5
+    assert import_table(path, tmp_path / "again").frames(0, ["latent"])["latent"][0, 1, 0] == 7.5
 
 
 def test_a_file_larger_than_a_block_is_read_in_pieces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("turnstream.models.latents.csv_states.BLOCK_BYTES", 2000)
+    monkeypatch.setattr("turnstream.models.latents.tables.BLOCK_BYTES", 2000)
     rows = [
         f"{name},{frame},{speaker},{frame + speaker / 2}"
         for name in ("a", "b", "c")
         for frame in range(200)
         for speaker in (0, 1)
     ]
-    again = import_csv(
+    again = import_table(
         written(tmp_path, lines("dialogue,frame,speaker,d0", rows)), tmp_path / "again", rate_hz=25
     )
     assert [dialogue.id for dialogue in again.dialogues] == ["a", "b", "c"]
@@ -232,7 +235,7 @@ def test_a_wrong_cell_is_named_by_line_and_column(
 ) -> None:
     rows = [*GOOD[:row], cells, *GOOD[row + 1 :]]
     with pytest.raises(ConfigError, match=message):
-        import_csv(
+        import_table(
             written(tmp_path, lines("frame,speaker,speaking,d0", rows)),
             tmp_path / "again",
             rate_hz=50,
@@ -256,7 +259,7 @@ def test_a_wrong_cell_is_named_by_line_and_column(
 )
 def test_a_wrong_header_is_refused(header: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):
-        import_csv(written(tmp_path, lines(header, [])), tmp_path / "again", rate_hz=50)
+        import_table(written(tmp_path, lines(header, [])), tmp_path / "again", rate_hz=50)
 
 
 def test_one_speaker_alone_makes_no_collection(tmp_path: Path) -> None:
@@ -265,7 +268,7 @@ def test_one_speaker_alone_makes_no_collection(tmp_path: Path) -> None:
         ConfigError,
         match=r"one for speaker 1 in every frame, got speaker 0 alone, as in all of dialogue 'states'",
     ):
-        import_csv(
+        import_table(
             written(tmp_path, lines("frame,speaker,d0", rows)), tmp_path / "again", rate_hz=50
         )
 
@@ -275,7 +278,7 @@ def test_a_gap_in_time_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match="line 8: expected frames at equal steps, got a gap before this one"
     ):
-        import_csv(
+        import_table(
             written(tmp_path, lines("frame,speaker,d0", rows)), tmp_path / "again", rate_hz=50
         )
 
@@ -286,7 +289,7 @@ def test_a_dialogue_that_comes_back_is_refused(tmp_path: Path) -> None:
         ConfigError,
         match="line 6: expected the rows of dialogue 'a' to stand together, got more after another dialogue's",
     ):
-        import_csv(
+        import_table(
             written(tmp_path, lines("dialogue,frame,speaker,d0", rows)),
             tmp_path / "again",
             rate_hz=50,
@@ -299,7 +302,7 @@ def test_labels_that_no_view_knows_are_refused(tmp_path: Path) -> None:
         ConfigError,
         match=r"line 2, column 'situation': expected one of 'other', .*, got 'thinking'",
     ):
-        import_csv(
+        import_table(
             written(tmp_path, lines("frame,speaker,situation,d0", rows)),
             tmp_path / "again",
             rate_hz=50,
@@ -314,12 +317,12 @@ def test_a_rate_that_the_times_deny_is_refused(
     rate_hz: float, message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        import_csv(written(tmp_path, PLAIN), tmp_path / "again", rate_hz=rate_hz)
+        import_table(written(tmp_path, PLAIN), tmp_path / "again", rate_hz=rate_hz)
 
 
 def test_without_times_the_rate_must_be_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"expected a rate \(--rate HZ\)"):
-        import_csv(
+        import_table(
             written(tmp_path, lines("frame,speaker,d0", ["0,0,1", "0,1,1"])), tmp_path / "again"
         )
 
@@ -328,11 +331,71 @@ def test_without_times_the_rate_must_be_told(tmp_path: Path) -> None:
 def test_what_is_no_csv_file_is_one_clear_error(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "states.csv").write_bytes(content)
     with pytest.raises(ConfigError, match=r"states\.csv"):
-        import_csv(tmp_path / "states.csv", tmp_path / "again", rate_hz=50)
+        import_table(tmp_path / "states.csv", tmp_path / "again", rate_hz=50)
 
 
 def test_a_file_that_is_not_there_and_one_without_rows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
-        import_csv(tmp_path / "none.csv", tmp_path / "again")
+        import_table(tmp_path / "none.csv", tmp_path / "again")
     with pytest.raises(ConfigError, match="expected rows below the header, got none"):
-        import_csv(written(tmp_path, "frame,speaker,d0\n"), tmp_path / "again", rate_hz=50)
+        import_table(written(tmp_path, "frame,speaker,d0\n"), tmp_path / "again", rate_hz=50)
+
+
+# ---- Parquet and .npz ----
+
+
+def as_table(path: Path, columns: dict[str, np.ndarray]) -> Path:
+    """Write columns to a Parquet file or an .npz archive; those of vectors as they are."""
+    if path.suffix == ".npz":
+        np.savez(path, **columns)
+    else:
+        lists = {name: values.tolist() for name, values in columns.items()}
+        pq.write_table(pa.table(lists), path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".npz"])
+def test_other_tables_are_imported_as_the_csv_file_is(
+    suffix: str, tiny_collection: Collection, tmp_path: Path
+) -> None:
+    export(tiny_collection, tmp_path / "states.csv", LAYERS)
+    read = pd.read_csv(tmp_path / "states.csv", keep_default_na=False, na_values=[""])
+    columns = {name: read[name].fillna("").to_numpy(str) for name in ("dialogue", "split", "event")}
+    columns |= {name: read[name].to_numpy() for name in ("speaker", "time_s", "speaking", "p_next")}
+    for layer, size in tiny_collection.about.sizes.items():
+        names = [f"{layer}_{unit}" for unit in range(size)]
+        columns[layer] = read[names].to_numpy(np.float32)
+    path = as_table(tmp_path / f"other{suffix}", columns | {"mood": read["time_s"].to_numpy() > 3})
+    again = import_table(path, tmp_path / "again")
+    assert again.about.sizes == tiny_collection.about.sizes
+    assert again.labels == ("mood",)
+    for name in ("speaking", "event", "situation", "p_next", *LAYERS):
+        np.testing.assert_allclose(
+            *(
+                values if values.dtype.kind == "f" else values == values[100]
+                for values in (found.frames(1, [name])[name] for found in (again, tiny_collection))
+            ),
+            err_msg=name,
+        )
+    assert [event.p_shift for event in again.events()] == pytest.approx(
+        [event.p_shift for event in tiny_collection.events()]
+    )
+
+
+def test_a_wrong_cell_of_an_archive_is_named_by_its_row(tmp_path: Path) -> None:
+    columns = {"speaker": np.array([0, 1, 0, 1]), "time_s": np.array([0.1, 0.1, 0.2, 0.2])}
+    states = np.zeros((4, 3), np.float32)
+    states[2, 1] = np.nan
+    path = as_table(tmp_path / "states.npz", columns | {"latent": states})
+    with pytest.raises(
+        ConfigError, match=r"states.npz, row 3, column 'latent_1': expected a finite number, got ''"
+    ):
+        import_table(path, tmp_path / "out")
+    as_table(path, columns | {"latent": states[:3]})
+    with pytest.raises(ConfigError, match=r"expected a table .* got: arrays of 3 and 4 rows"):
+        import_table(path, tmp_path / "out")
+
+
+def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"expected a table \(.csv, .parquet, .npz\), got .*xlsx"):
+        import_table(tmp_path / "states.xlsx", tmp_path / "out")

@@ -11,7 +11,7 @@ import pytest
 from turnstream.cli import main
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.exchange import export
-from turnstream.models.latents.importing import import_csv
+from turnstream.models.latents.importing import import_table
 from turnstream.models.latents.labels import join_labels, read_labels
 from turnstream.stream.errors import ConfigError
 
@@ -92,7 +92,7 @@ def test_export_and_import_keep_labels(collection: Collection, tmp_path: Path) -
     path = written(tmp_path, f"dialogue,begin_s,end_s,act,x\n{name},1,2,ask,0.5\n")
     join_labels(collection, path)
     export(collection, tmp_path / "states.csv")
-    again = import_csv(tmp_path / "states.csv", tmp_path / "again")
+    again = import_table(tmp_path / "states.csv", tmp_path / "again")
     assert again.labels == ("act", "x")
     for number in range(3):
         for label in ("act", "x"):
@@ -113,7 +113,7 @@ def test_an_import_keeps_every_column(tmp_path: Path) -> None:
         for speaker in (0, 1)
     )
     path = written(tmp_path, ",frame,speaker,d0,mood,load\n" + rows)
-    collection = import_csv(path, tmp_path / "again", rate_hz=10)
+    collection = import_table(path, tmp_path / "again", rate_hz=10)
     assert collection.labels == ("mood", "load")
     labels = read_labels(collection.folder, 0)
     assert labels["mood"].tolist() == [["", ""], ["sad", "sad"], ["sad", "sad"]]

@@ -118,6 +118,10 @@ def test_the_words_that_end_at_a_silence_say_how_they_end(activity: BoolFrames) 
         ("„Ja.“", "statement"),
         ("(ja)", ""),
         ("…", "statement"),
+        ("well, um...", "hesitation"),
+        ("I think, er", "hesitation"),
+        ("Uhm?", "question"),
+        ("the drum.", "statement"),
     ],
 )
 def test_only_a_final_mark_tells_a_question_from_a_statement(text: str, ending: str) -> None:

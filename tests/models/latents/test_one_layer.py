@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from turnstream.models.latents.cells.activations import activations_picture
-from turnstream.models.latents.cells.cells import Unit, cell_page
+from turnstream.models.latents.cells.cells import cell_page
+from turnstream.models.latents.cells.shown_units import Unit
 from turnstream.models.latents.cells.units import units_view
 from turnstream.models.latents.collection import LAYERS, Collection
 from turnstream.models.latents.events.averages import average_pictures
 from turnstream.models.latents.events.probe_results import draw_probes
 from turnstream.models.latents.events.probes import probe
 from turnstream.models.latents.exchange import export
-from turnstream.models.latents.importing import import_csv
+from turnstream.models.latents.importing import import_table
 from turnstream.stream.errors import ConfigError
 
 
@@ -32,7 +33,7 @@ def one_layer(
         r"\bd(\d+)\b", rf"{request.param}_\1", header
     )  # an export of one layer does not name it
     (folder / "states.csv").write_text(f"{named}\n{rows}", encoding="utf-8")
-    return import_csv(folder / "states.csv", folder / "again")
+    return import_table(folder / "states.csv", folder / "again")
 
 
 @pytest.fixture

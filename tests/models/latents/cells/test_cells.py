@@ -12,17 +12,17 @@ import pytest
 from turnstream.models.checkpoint import save_checkpoint
 from turnstream.models.config import RecurrentConfig
 from turnstream.models.latents.cells import cells
-from turnstream.models.latents.cells.cells import (
+from turnstream.models.latents.cells.cells import cell_page
+from turnstream.models.latents.cells.gates import listen_inside
+from turnstream.models.latents.cells.shown_units import (
     NOTHING,
     Unit,
     activations,
-    cell_page,
     check_unit,
     leading_units,
     stretch_of,
     unit_named,
 )
-from turnstream.models.latents.cells.gates import listen_inside
 from turnstream.models.latents.cells.unit_search import find_units
 from turnstream.models.latents.collect import collect, load_network, load_sound, read_source
 from turnstream.models.latents.collection import Collection

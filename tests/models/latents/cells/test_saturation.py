@@ -23,6 +23,7 @@ from turnstream.models.latents.cells.saturation import (
 )
 from turnstream.models.latents.collect import load_network, load_sound, read_source
 from turnstream.models.latents.collection import Collection
+from turnstream.models.latents.parts import Parts
 from turnstream.models.turn_model import TurnModel
 from turnstream.stream.errors import ConfigError
 
@@ -75,7 +76,7 @@ def test_a_run_that_was_cut_short_is_gone_on_with(
     model, dialogues, part = (
         network(("gru", 6), ("gru", 5)),
         read_source(tiny_manifest),
-        tmp_path / "gates.part.npz",
+        tmp_path / "gates.parts",
     )
     expected = gate_saturation(model, dialogues)
     heard: list[str] = []
@@ -101,9 +102,9 @@ def test_a_run_that_was_cut_short_is_gone_on_with(
 def test_counts_of_another_network_are_not_gone_on_with(
     tiny_manifest: Path, tmp_path: Path
 ) -> None:
-    dialogues, part = read_source(tiny_manifest)[:1], tmp_path / "gates.part.npz"
-    first, second = network(("gru", 6), ("gru", 5)), network(("gru", 6), ("gru", 4))
-    saturation._keep({"frames": np.array(999)}, 1, first, dialogues, part)
+    dialogues, part = read_source(tiny_manifest)[:1], tmp_path / "gates.parts"
+    second = network(("gru", 6), ("gru", 4))
+    Parts(part, "another network").of(0, lambda: {"frames": np.array(999)})
     assert gate_saturation(second, dialogues, part).frames == 2000
 
 
@@ -111,8 +112,8 @@ def test_a_network_without_gates_shows_its_states(tiny_manifest: Path, tmp_path:
     found = gate_saturation(network(("none", 6), ("rnn", 5)), read_source(tiny_manifest)[:1])
     assert [(shares.layer, shares.gate) for shares in found.gates] == [("latent", "h")]
     view = draw_saturation(found, tmp_path / "gates.png")
-    assert "This network (none and rnn) has no gates, so only its states are shown." in view.caption
-    assert "latent_speaker is a linear read-out and has nothing to count." in view.caption
+    assert "without gates: this network (none and rnn), so only its states" in view.caption
+    assert "linear, with nothing to count: latent_speaker;" in view.caption
     with pytest.raises(
         ConfigError,
         match="expected a recurrent network, got one whose layers are both linear read-outs",
@@ -130,7 +131,7 @@ def test_words_count_the_units_that_hardly_gate() -> None:
     )
     words = saturation_in_words(found, "a network")
     assert "over 1 dialogue (1.0 minutes, both speakers)" in words
-    assert "latent (GRU), 3 units: update 20.0 % left (1) and under 0.1 % right (0)." in words
+    assert "latent (GRU), 3 units: update 20.0 % left (1) and under 0.1 % right (0);" in words
 
 
 def test_the_command_writes_a_picture_and_a_row_for_each_unit(

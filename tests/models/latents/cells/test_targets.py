@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from turnstream.models.dialogues.activity import segments_to_frames
 from turnstream.models.latents.cells.targets import TARGETS, find_targets, since, stretches, until
-from turnstream.models.latents.collect import frame_columns
 from turnstream.models.latents.collection import Event
+from turnstream.models.latents.writing import frame_columns
 
 # 0: speaks 0.5-4, 4.5-7, 12.5-16; 1: 7.5-9.5, 10.2-12, a backchannel at 14.0-14.4, 16.6-19
 SEGMENTS = [

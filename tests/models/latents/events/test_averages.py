@@ -10,16 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from turnstream.models.latents.collection import Collection
-from turnstream.models.latents.events import averages
+from turnstream.models.latents.collection import Collection, Event
+from turnstream.models.latents.events import averages, mean_encodings
 from turnstream.models.latents.events.averages import (
-    LEAST,
-    _band,
-    average,
     average_pictures,
     caption_of,
     draw_averages,
 )
+from turnstream.models.latents.events.contrasts import CONTRASTS, Cases, event_cases
+from turnstream.models.latents.events.mean_encodings import LEAST, _band, average
 from turnstream.stream.errors import ConfigError
 
 from ..planted_silences import planted_silences
@@ -146,9 +145,7 @@ def test_noise_stays_within_the_band_of_random_orders(tmp_path: Path) -> None:
     assert found.apart_s is None
     assert found.beyond == 0
     words = (
-        "only for a while"
-        if (found.course > found.chance[:, 1]).any()
-        else "at no time farther apart"
+        "not at time 0, in" if (found.course > found.chance[:, 1]).any() else "speaker: at no time"
     )
     assert words in caption_of(found, "it")
 
@@ -159,11 +156,8 @@ def test_a_difference_that_has_gone_when_the_silence_begins_is_called_passing(
     found = average(planted, before_s=0.8, after_s=0.2, orders=19)
     passing = replace(found, course=np.where(np.abs(found.times_s + 0.5) < 0.05, 9.0, 0.0))
     assert passing.apart_s is None
-    assert (
-        "only for a while (5 of 50 frames, between -0.54 s and -0.46 s), not as the silence begins"
-        in caption_of(passing, "it")
-    )
-    assert "at no time farther apart" in caption_of(replace(found, course=np.zeros(50)), "it")
+    assert "not at time 0, in 5 of 50 frames, -0.54 s to -0.46 s" in caption_of(passing, "it")
+    assert "speaker: at no time" in caption_of(replace(found, course=np.zeros(50)), "it")
 
 
 def test_about_one_noise_in_twenty_leaves_the_band_at_any_time() -> None:
@@ -188,8 +182,8 @@ def test_what_comes_after_the_end_of_a_silence_counts_only_if_asked_for(
     assert np.isnan(within.means[:, late]).all()
     assert np.isnan(within.course[late]).all()
     assert beyond.counts[late].min() > LEAST
-    assert "From +0.62 s on fewer than 5 silences" in caption_of(within, "it")
-    assert "fewer than" not in caption_of(beyond, "it")
+    assert "ewer than 5 of a class last: from +0.62 s on" in caption_of(within, "it")
+    assert "ewer than" not in caption_of(beyond, "it")
 
 
 def test_a_unit_that_never_varies_has_no_effect(
@@ -266,6 +260,25 @@ def test_the_gallerys_function_gives_a_view_of_one_speaker_each_as_well(
     assert "80 speaker and 80 listener" in view.caption
 
 
+def test_backchannels_are_a_contrast_of_their_own(
+    planted: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def cases(collection: Collection, events: list[Event], most: int) -> Cases:
+        asked.append(most)
+        found = event_cases(collection.events("shift", "hold"), CONTRASTS["shift-hold"])
+        return replace(found, end_s=found.start_s)
+
+    monkeypatch.setattr(mean_encodings, "backchannel_cases", cases)
+    found = average(planted, "backchannel", before_s=0.6, after_s=0.2, orders=9)
+    assert asked == [mean_encodings.MOST]
+    assert np.isnan(found.course[found.times_s > 0.01]).all()  # it would be the backchannel itself
+    view = draw_averages(found, "it", tmp_path / "b.png")
+    assert "before backchannels and where there is none" in view.caption
+    assert "40 backchannel and 40 none" in view.caption
+
+
 def test_of_one_kind_of_event_the_kind_is_said(planted: Collection, tmp_path: Path) -> None:
     view = average_pictures(
         planted, tmp_path / "s.png", "shift-correct", before_s=0.2, after_s=0.2, orders=9
@@ -299,6 +312,6 @@ def test_bad_input_is_one_clear_error(
 def test_few_events_are_called_few(tmp_path: Path) -> None:
     few = planted_silences(tmp_path / "few", dialogues=2, silences=10)
     assert (
-        "With 10 of a class this is rough."
+        "ough: 10 of a class only"
         in draw_averages(average(few, orders=19), "it", tmp_path / "few.png").caption
     )

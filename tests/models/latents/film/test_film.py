@@ -21,7 +21,7 @@ from turnstream.models.latents.film.film_file import pictures, write_film
 from turnstream.models.latents.film.film_planes import Planes
 from turnstream.models.latents.film.film_stretch import SPEAKER_COLOURS, clock
 from turnstream.models.latents.film.film_strip import Strip
-from turnstream.models.latents.importing import import_csv
+from turnstream.models.latents.importing import import_table
 from turnstream.models.latents.space.fitting import fit_projection
 from turnstream.models.latents.views import SOUND_RATE_HZ
 from turnstream.stream.errors import ConfigError
@@ -349,7 +349,7 @@ def test_imported_states_make_a_silent_film_that_says_so(
     tiny_collection: Collection, projections: Projections, tmp_path: Path
 ) -> None:
     export(tiny_collection, tmp_path / "states.csv")
-    imported = import_csv(tmp_path / "states.csv", tmp_path / "imported")
+    imported = import_table(tmp_path / "states.csv", tmp_path / "imported")
     caption = film(
         imported,
         0,

@@ -266,8 +266,8 @@ def test_the_caption_says_only_what_was_looked_at(
 ) -> None:
     reach = receptive_field(TINY.encoder).size + beyond
     words = describe(connect(load_network(tiny_checkpoint), tiny_collection, reach / 50))
-    assert ("Nothing beyond the encoder's reach" in words) == (beyond == 0)
-    assert ("what is further back comes through" in words) == (beyond > 0)
+    assert ("all that was looked at" in words) == (beyond == 0)
+    assert ("the rest by recurrence alone" in words) == (beyond > 0)
     assert "nan" not in words
 
 

@@ -208,7 +208,7 @@ def test_one_dialogue_has_no_fitted_oracles(tiny_collection: Collection) -> None
         count_all(asked.alone, stepwise=False, asked=asked),
         tiny_collection,
     )
-    assert "One dialogue leaves none to fit oracles on" in caption
+    assert "one dialogue leaves none to fit on" in caption
     assert "nan" not in caption
 
 
@@ -266,7 +266,7 @@ def test_oracles_that_cannot_be_fitted_are_left_out(tiny_collection: Collection)
         tiny_collection,
     )
     assert caption.endswith(
-        "Oracles that need fitting are left out: the dialogues that some would be fitted on have only shifts or only holds."
+        "left out: the dialogues that some would be fitted on have only shifts or only holds."
     )
     assert "nan" not in caption
 
@@ -282,7 +282,9 @@ def test_words_are_not_said_to_be_unknown_where_some_dialogues_have_them(
         count_all(asked.alone, stepwise=False, asked=asked),
     )
     assert describe(asked, *counted, tiny_collection).endswith(
-        "Words are known of only some of the dialogues, so they are left out."
+        "left out: words, known of only some of the dialogues."
     )
     monkeypatch.setattr(tiny_collection, "events", lambda *_: [])
-    assert describe(asked, *counted, tiny_collection).endswith("Words are not known here.")
+    assert describe(asked, *counted, tiny_collection).endswith(
+        "left out: words, which nobody knows."
+    )

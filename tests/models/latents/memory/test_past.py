@@ -41,7 +41,8 @@ from ....networks import CONFIGS, TINY, random_model
 def test_only_the_past_that_is_given_is_heard(
     config: object, tiny_collection: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(subject, "BATCH_S", 1.0)  # several batches
+    monkeypatch.setattr(subject, "MOMENTS_AT_ONCE", 4)  # several batches
+    monkeypatch.setattr(subject, "ROWS_AT_ONCE", 30)  # and several blocks
     model = random_model(config)  # pyright: ignore[reportArgumentType]
     readings, _ = silence_readings(tiny_collection)
     step_s, frame = 1 / model.config.frame_rate_hz, model.config.frame_samples
@@ -257,7 +258,7 @@ def test_one_dialogue_has_no_baselines_and_no_intervals(
         pasts_s=(0.1, ALL),
         moments=0,
     )
-    assert "From one dialogue it cannot be told" in view.caption
+    assert "which one dialogue does not give" in view.caption
     assert "nan" not in view.caption
 
 
@@ -282,7 +283,7 @@ def test_baselines_that_cannot_be_fitted_are_left_out(
         moments=0,
     )
     assert (
-        "Fixed-order baselines are left out: the dialogues that some would be fitted on have only shifts or only holds."
+        "left out: fixed-order baselines: the dialogues that some would be fitted on have only shifts"
         in view.caption
     )
     assert view.path.stat().st_size > 10_000

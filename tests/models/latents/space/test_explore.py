@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from turnstream.models.latents.collection import Collection, write_events
+from turnstream.models.latents.collection import Collection, shift_probability, write_events
 from turnstream.models.latents.command import add_arguments as add_command
 from turnstream.models.latents.command import main as command
 from turnstream.models.latents.space.apart import how_far_apart, in_words
@@ -26,7 +26,6 @@ from turnstream.models.latents.space.explore import (
     gather,
     members,
     readings,
-    shift_probability,
 )
 from turnstream.models.latents.space.fitting import fit_projection, place
 from turnstream.stream.errors import ConfigError

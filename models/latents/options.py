@@ -1,0 +1,110 @@
+"""Options that views share, and what a view does with them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .collection import LAYERS
+from .views import View, check_suffix
+
+RESUMED = "picture to write; an interrupted run of the same FILE.png is resumed"
+FILES = ("csv", "json", "npz")  # written beside a picture
+
+
+def add_out(
+    parser: argparse.ArgumentParser,
+    default: str | None = None,
+    what: str = "picture to write",
+    metavar: str = "FILE.png",
+    **files: str,
+) -> None:
+    """Add --out, and an option for each further file.
+
+    Args:
+        parser: of the view.
+        default: name of the file; None: it must be given.
+        what, metavar: of --out.
+        files: by suffix (FILES), what is also written.
+    """
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=None if default is None else Path(default),
+        required=default is None,
+        metavar=metavar,
+        help=what if default is None else f"{what} (default {default})",
+    )
+    for suffix, words in files.items():
+        parser.add_argument(
+            f"--{suffix}", type=Path, metavar=f"FILE.{suffix}", help=f"also write {words}"
+        )
+
+
+def add_number(
+    parser: argparse.ArgumentParser,
+    flag: str,
+    default: int | float | type[int] | type[float],
+    what: str,
+    metavar: str = "N",
+) -> None:
+    """Add an option that takes a number.
+
+    Args:
+        parser: of the view.
+        flag: such as --seed.
+        default: the number, or its type where there is none.
+        what, metavar: of the option.
+    """
+    if isinstance(default, type):
+        parser.add_argument(flag, type=default, metavar=metavar, help=what)
+    else:
+        words = f"{what} (default {default:g})"
+        parser.add_argument(flag, type=type(default), default=default, metavar=metavar, help=words)
+
+
+def add_seed(parser: argparse.ArgumentParser) -> None:
+    """Add --seed."""
+    add_number(parser, "--seed", 0, "seed of all random draws")
+
+
+def add_layer(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add --layer."""
+    words = f"{what}: latent_speaker, the first RNN, or latent, the last (default latent)"
+    parser.add_argument("--layer", choices=LAYERS, default="latent", help=words)
+
+
+def add_stretch(parser: argparse.ArgumentParser, most: str) -> None:
+    """Add --dialogue, --start and --end.
+
+    Args:
+        parser: of the view.
+        most: how much is shown at most without --end.
+    """
+    which = "dialogue of SOURCE to show (default: the first)"
+    parser.add_argument("--dialogue", metavar="ID", help=which)
+    add_number(parser, "--start", 0.0, "time in the dialogue to begin at", "SECONDS")
+    until = f"time in the dialogue to end at (default: its end, after at most {most})"
+    add_number(parser, "--end", float, until, "SECONDS")
+
+
+def check_files(args: argparse.Namespace, *suffixes: str) -> None:
+    """Refuse, before any work is done, files that could not be written.
+
+    Args:
+        args: with those of `add_out`.
+        suffixes: that --out may have.
+    Raises:
+        ConfigError: another suffix, or no such folder.
+    """
+    check_suffix(args.out, *suffixes)
+    for suffix in FILES:
+        if (path := getattr(args, suffix, None)) is not None:
+            check_suffix(path, f".{suffix}")
+
+
+def shown(*views: View) -> int:
+    """Print what views show and where they are; return the exit status."""
+    for view in views:
+        print(f"{view.caption}\n{view.path}")
+    return 0
