@@ -24,7 +24,7 @@ from ..dialogues.manifest import Dialogue
 from ..evaluation.page import STYLE
 from ..evaluation.plots import DPI, THEMES, styled_panels
 from .collect import load_sound
-from .collection import CollectedDialogue
+from .collection import CollectedDialogue, Collection
 from .fonts import fonts_for
 
 LIGHT = THEMES[0]
@@ -206,6 +206,23 @@ def dialogue_of(collected: CollectedDialogue) -> Dialogue:
         start_s=collected.start_s,
         end_s=collected.end_s,
     )
+
+
+def number_of(collection: Collection, name: str | None) -> int:
+    """The number of a dialogue; None is the first.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    names = [dialogue.id for dialogue in collection.dialogues]
+    if name is None:
+        return 0
+    if name not in names:
+        some = f"{', '.join(names[:5])}{', ...' * (len(names) > 5)}"
+        raise ConfigError(
+            f"expected one of the {len(names)} dialogues of the collection ({some}), got {name!r}"
+        )
+    return names.index(name)
 
 
 def sound_of(collected: CollectedDialogue) -> Samples:

@@ -33,8 +33,8 @@ from ..collect import (
     opened_collection,
 )
 from ..collection import LAYERS, Collection
+from ..moments import shift_probability
 from ..quality import quality_of
-from ..space.explore import shift_probability
 from ..views import (
     LIGHT,
     SOUND_RATE_HZ,

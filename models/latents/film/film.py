@@ -33,7 +33,7 @@ from ..importing import UNKNOWN
 from ..quality import quality_of
 from ..space.fitting import placer, projection_for
 from ..space.trust import FIGURES, UNSTABLE
-from ..views import SOUND_RATE_HZ, View, check_suffix, dialogue_of, envelope
+from ..views import SOUND_RATE_HZ, View, check_suffix, dialogue_of, envelope, number_of
 from .film_file import pictures, write_film
 from .film_planes import Plane
 from .film_stretch import SIDES, Stretch, clock
@@ -266,22 +266,6 @@ def check_shape(fps: int, height: int) -> int:
     if height % 2 or not 180 <= height <= 2160:
         raise ConfigError(f"expected an even height of 180 to 2160 pixels, got {height}")
     return height
-
-
-def number_of(collection: Collection, name: str | None) -> int:
-    """The number of a dialogue; None is the first.
-
-    Raises:
-        ConfigError: there is none of this name.
-    """
-    names = [dialogue.id for dialogue in collection.dialogues]
-    if name is None:
-        return 0
-    if name not in names:
-        raise ConfigError(
-            f"expected one of the {len(names)} dialogues of the collection ({', '.join(names[:5])}{', ...' * (len(names) > 5)}), got {name!r}"
-        )
-    return names.index(name)
 
 
 def event_of(collection: Collection, number: int, index: int) -> Event:

@@ -20,7 +20,7 @@ from ..collection import COLUMNS, Collection
 from ..labels import OTHERS, UNKNOWN, coded_label
 from ..views import LIGHT, View, check_suffix, picture
 from .fitting import placer, projection_for
-from .project import LAYER_NAMES, TITLES
+from .trust import name_of_fit
 
 POINTS = 4000
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#b8a800")
@@ -113,10 +113,7 @@ def colour_picture(
     known = _known(label)
     if not known.any():
         raise ConfigError(f"expected frames of which {by!r} is known, got none among {len(known)}")
-    title = (
-        f"{TITLES[projection.method]} of the {LAYER_NAMES.get(projection.layer, projection.layer)}"
-        f" of {collection.about.model}, by {by}"
-    )
+    title = f"{name_of_fit(projection)} of {collection.about.model}, by {by}"
     caption = (
         f"Each point is what the network holds in mind of one speaker in one frame, {len(known)} "
         f"of {len(collection.dialogues)} dialogue{'s' * (len(collection.dialogues) != 1)}, half "

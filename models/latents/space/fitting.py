@@ -248,6 +248,22 @@ def placer(projection: SavedEmbedding) -> Placer:
     return placed
 
 
+def place_known(put: Placer, states: Float32, dims: int) -> Float32:
+    """Where states lie, (..., H) -> (..., D); NaN where a state is NaN.
+
+    Args:
+        put: of `placer`.
+        states: some of them NaN.
+        dims: of the projection.
+    """
+    flat = states.reshape(-1, states.shape[-1])
+    known = ~np.isnan(flat[:, 0])
+    places = np.full((len(flat), dims), np.nan, np.float32)
+    if known.any():
+        places[known] = put(flat[known])
+    return places.reshape(*states.shape[:-1], dims)
+
+
 # ---- formulas ----
 
 

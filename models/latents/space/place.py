@@ -28,7 +28,7 @@ from ..collection import Collection
 from ..quality import quality_of
 from ..views import View, check_suffix
 from .fitting import Placer, placer, projection_for
-from .project import title_of
+from .trust import name_of_fit
 
 EVERY = {"tsne": 5, "umap": 5}  # frames: what has no formula takes a while to place
 
@@ -101,7 +101,9 @@ def place_collection(
     rows = _join(parts, len(collection.dialogues), out)
     shutil.rmtree(parts)
     return View(
-        out, f"places in {title_of(projection)}", _caption(collection, projection, rows, every)
+        out,
+        f"places in the {name_of_fit(projection)} of {projection.model}",
+        _caption(collection, projection, rows, every),
     )
 
 

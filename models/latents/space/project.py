@@ -19,17 +19,9 @@ from ..moments import SITUATIONS
 from ..parts import parts_beside
 from ..quality import quality_of
 from ..views import COLOURS, LIGHT, View, check_suffix, picture
-from .fitting import FORMULAS, REFITS, fit_projection
-from .trust import FIGURES, UNSTABLE, overlap_in_words
+from .fitting import REFITS, fit_projection
+from .trust import FIGURES, UNSTABLE, name_of_fit, trust_in_words
 
-TITLES = {
-    "plane": "plane of two components",
-    "pca": "principal components",
-    "autoencoder": "autoencoder",
-    "tsne": "t-SNE",
-    "umap": "UMAP",
-}
-LAYER_NAMES = {"latent": "last layer", "latent_speaker": "first recurrent layer"}
 MARKERS: dict[str, str] = dict(
     zip(SITUATIONS, ".os^vDP", strict=True)
 )  # with the colours, which alone would not tell everyone
@@ -113,7 +105,11 @@ def project(
     quality = quality_of(collection).in_words()
     if drawing:
         return draw_projection(projection, drawing, quality)
-    return View(out, title_of(projection), f"{caption_of(projection)} {quality}")
+    return View(
+        out,
+        f"{name_of_fit(projection)} of {projection.model}",
+        f"{caption_of(projection)} {quality}",
+    )
 
 
 def draw_projection(projection: SavedEmbedding, path: Path, quality: str = "") -> View:
@@ -124,7 +120,10 @@ def draw_projection(projection: SavedEmbedding, path: Path, quality: str = "") -
         path: .png.
         quality: how good the network is, in words.
     """
-    title, caption = title_of(projection), f"{caption_of(projection)} {quality}".strip()
+    title, caption = (
+        f"{name_of_fit(projection)} of {projection.model}",
+        f"{caption_of(projection)} {quality}".strip(),
+    )
     pairs = list(combinations(range(projection.dims), 2))
     with picture(
         path,
@@ -157,11 +156,6 @@ def draw_projection(projection: SavedEmbedding, path: Path, quality: str = "") -
     return View(path, title, caption)
 
 
-def title_of(projection: SavedEmbedding) -> str:
-    """What it is of, in a few words."""
-    return f"{TITLES[projection.method]}: {LAYER_NAMES.get(projection.layer, projection.layer)} of {projection.model}"
-
-
 def caption_of(projection: SavedEmbedding) -> str:
     """What is drawn, what its directions are, and how far it can be believed."""
     shown = f"Each point is what the network holds in mind of one speaker in one frame, {len(projection.places)} of them."
@@ -171,36 +165,6 @@ def caption_of(projection: SavedEmbedding) -> str:
     else:
         meaning += ", which may lie between groups. Only neighbourhoods mean anything here: distances between groups and their sizes do not."
     return " ".join([shown, projection.about, meaning, trust_in_words(projection)])
-
-
-def trust_in_words(projection: SavedEmbedding) -> str:
-    """The figures of trust.py in sentences."""
-    trust = projection.trust
-    if "trustworthiness" not in trust:
-        return "How far this can be believed has not been measured."
-    judged = int(trust["judged"])
-    said = f"{overlap_in_words(trust['overlap'], judged)} " if "overlap" in trust else ""
-    said += (
-        f"Of {judged} points: trustworthiness {trust['trustworthiness']:.2f}, continuity "
-        f"{trust['continuity']:.2f}; both count by rank, and are near 1 for most pictures."
-    )
-    if "stability" not in trust:
-        return f"{said} It was not fitted again, so what is stable in it is unknown."
-    several = projection.settings.get("dialogues", 1) > 1
-    how = (
-        f"on {'dialogues' if several else 'frames'} drawn with replacement"
-        if projection.method in FORMULAS
-        else "from another random start"
-    )
-    most = (
-        " Most neighbourhoods do not survive: who lies beside whom says little."
-        if trust["unstable"] > UNSTABLE
-        else ""
-    )
-    return (
-        f"{said} Fitted again {how}, {trust['stability']:.0%} of a point's neighbours stay ({trust['stability_by_chance']:.1%} by chance); the "
-        f"{trust['unstable']:.0%} of points that lose more than half of theirs are hollow.{most}"
-    )
 
 
 def _figures(trust: dict[str, float]) -> list[str]:

@@ -21,8 +21,10 @@ from ...runs.run_folder import SNAPSHOTS, find_snapshots
 from ..collect import load_network, name_of, opened_collection
 from ..collection import LAYERS
 from ..parts import parts_beside
+from ..paths.page import described_dialogues, hearing, write_view
 from ..quality import quality_of
-from ..views import View, check_suffix, write_page
+from ..space.trust import near_among
+from ..views import View, check_suffix
 from .aligned import (
     METHODS,
     NEIGHBOURS,
@@ -38,6 +40,8 @@ from .aligned import (
 from .stages import Stages, follow, read_csv_stages, read_stages, write_stages
 
 MOST_POINTS = 4000  # that a page moves smoothly
+NEAR = 8  # neighbours that the page knows of a point
+SOUND_MINUTES = 30.0  # of the dialogues, to hear their moments
 TITLES = {
     "run": "What training changes in the space of states",
     "networks": "The same moments in the spaces of several networks",
@@ -175,7 +179,12 @@ def gather(
         if source.is_dir()
         else opened_collection(source, folders[-1]) as collection
     ):
-        stages = read_stages(networks, collection, follow(collection, points, seed), layer, kept)
+        followed = follow(collection, points, seed)
+        heard = hearing(
+            collection, described_dialogues(collection, SOUND_MINUTES), collection.events()
+        )
+        stages = read_stages(networks, collection, followed, layer, kept)
+        stages = replace(stages, heard=heard, moments=followed.moments(collection.frame_rate_hz))
         last = list(networks.values())[-1]
         if weights_sha256(last) == collection.about.weights_sha256:
             stages = replace(stages, quality=quality_of(collection).in_words())
@@ -212,7 +221,7 @@ def animation_page(animated: Animated, out: Path) -> View:
     stages = animated.stages
     title = TITLES[stages.origin]
     caption = describe(animated)
-    contents = {
+    shown = {
         "names": stages.names,
         "ids": stages.ids,
         "labels": {
@@ -223,10 +232,10 @@ def animation_page(animated: Animated, out: Path) -> View:
         if stages.origin == "files"
         else ["told rightly", "told wrongly"],
         "places": [place.astype(np.float32) for place in animated.places],
-        "method": animated.method,
+        "near": np.stack([near_among(states, NEAR) for states in stages.states]),
+        "moments": stages.moments,
     }
-    write_page(out, title, caption, "animate.js", contents)
-    return View(out, title, caption)
+    return write_view(out, title, caption, stages.heard | {"stages": shown})
 
 
 def describe(animated: Animated) -> str:

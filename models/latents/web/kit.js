@@ -67,12 +67,57 @@ const kit = (() => {
   const range = (count) => Array.from({ length: count }, (_, i) => i);
   const counted = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
   const clock = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(2).padStart(5, "0")}`;
+  const known = (value) => value !== null && value !== undefined && value !== "" && !Number.isNaN(value);
+
+  // ---- controls ----
+
+  const labelled = (parent, words, control) => (element(parent, "label", {}, words, control), control);
+
+  /** A menu of [value, words] or [value, words, heading]. */
+  function choice(parent, id, words, options, value, act) {
+    const made = labelled(parent, words, element(null, "select", { id }));
+    fill(made, options, value);
+    made.addEventListener("change", () => act(made.value));
+    return made;
+  }
+
+  /** Other options for a menu. */
+  function fill(menu, options, value) {
+    menu.replaceChildren();
+    const headings = {};
+    for (const [name, words, heading] of options) {
+      const at = heading ? (headings[heading] ??= element(menu, "optgroup", { label: heading })) : menu;
+      element(at, "option", { value: name }, words);
+    }
+    menu.value = value;
+  }
+
+  function tick(parent, id, words, value, act) {
+    const made = element(null, "input", { id, type: "checkbox", checked: value });
+    element(parent, "label", {}, made, words);
+    made.addEventListener("change", () => act(made.checked));
+    return made;
+  }
+
+  function slide(parent, id, words, [min, max, step], value, act) {
+    const made = element(null, "input", { id, type: "range", min, max, step, ariaLabel: words });
+    labelled(parent, words, made).value = value;
+    made.addEventListener("input", () => act(Number(made.value)));
+    return made;
+  }
+
+  const button = (parent, id, words, act, more = {}) => element(parent, "button", { id, type: "button", onclick: act, ...more }, words);
+
+  /** Offer a text as a file. */
+  function save(name, text) {
+    const href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+    element(null, "a", { href, download: name }).click();
+    setTimeout(() => URL.revokeObjectURL(href), 10000);
+  }
 
   return {
     contents, view, unpack, row, column, element, ink, layout, config, palette, range, counted, clock,
+    known, labelled, choice, fill, tick, slide, button, save,
     colours: contents.colours ?? {},
-    get webgl() {
-      return Boolean(document.createElement("canvas").getContext("webgl")); // asked for only by pages that draw with it
-    },
   };
 })();
