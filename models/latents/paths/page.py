@@ -78,14 +78,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Write a page that takes CSV files."""
     check_suffix(args.out, ".html")
+    view = empty_page(args.out)
+    print(f"{view.caption}\n{view.path}")
+    return 0
+
+
+def empty_page(out: Path) -> View:
+    """Write a page that takes CSV files."""
     caption = (
         "Drop CSV files of points here: one file for each stage of training, each network or each "
         "few mini-batches. Columns x and y are drawn as they are; of any other numbers the "
         "principal components of all files together. Nothing leaves this page."
     )
-    view = write_view(args.out, "Your points, stage by stage", caption, {"stages": EMPTY})
-    print(f"{view.caption}\n{view.path}")
-    return 0
+    return write_view(out, "Your points, stage by stage", caption, {"stages": EMPTY})
 
 
 def write_view(out: Path, title: str, caption: str, contents: Section) -> View:

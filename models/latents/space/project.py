@@ -6,7 +6,6 @@ turnstream latents project COLLECTION --method tsne --layer latent --out space.j
 from __future__ import annotations
 
 import argparse
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,10 @@ from ..collection import LAYERS, Collection
 from ..moments import SITUATIONS
 from ..parts import parts_beside
 from ..quality import quality_of
-from ..views import COLOURS, LIGHT, View, check_suffix, picture
+from ..views import View, check_suffix
+from .drawing import ELSE, points_picture
 from .fitting import REFITS, fit_projection
 from .trust import FIGURES, UNSTABLE, name_of_fit, trust_in_words
-
-MARKERS: dict[str, str] = dict(
-    zip(SITUATIONS, ".os^vDP", strict=True)
-)  # with the colours, which alone would not tell everyone
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -124,36 +120,19 @@ def draw_projection(projection: SavedEmbedding, path: Path, quality: str = "") -
         f"{name_of_fit(projection)} of {projection.model}",
         f"{caption_of(projection)} {quality}".strip(),
     )
-    pairs = list(combinations(range(projection.dims), 2))
-    with picture(
+    names = [ELSE, *SITUATIONS[1:]]
+    codes = np.array([SITUATIONS.index(name) for name in projection.situations])
+    return points_picture(
         path,
         title,
         caption,
-        (7.6, 6.4) if len(pairs) == 1 else (13.5, 5.0),
-        ncols=len(pairs),
-        squeeze=False,
-    ) as panels:
-        for panel, axes in zip(panels[0], pairs, strict=True):
-            _draw(panel, projection, axes)
-        words = "\n".join(_figures(projection.trust))
-        panels[0, -1].text(
-            1.03,
-            0.02,
-            words,
-            transform=panels[0, -1].transAxes,
-            va="bottom",
-            fontsize=8.5,
-            color=LIGHT.ink,
-        )
-        panels[0, -1].legend(
-            loc="center left",
-            bbox_to_anchor=(1.0, 0.5),
-            fontsize=8.5,
-            frameon=False,
-            title="the speaker is",
-            title_fontsize=8.5,
-        )
-    return View(path, title, caption)
+        projection.places,
+        {"classes": names, "values": codes},
+        "the speaker is",
+        hollow=projection.stability < UNSTABLE,
+        landmarks=projection.landmarks,
+        figures="\n".join(_figures(projection.trust)),
+    )
 
 
 def caption_of(projection: SavedEmbedding) -> str:
@@ -182,83 +161,3 @@ def _figures(trust: dict[str, float]) -> list[str]:
         f"(by chance {trust['stability_by_chance']:.1%})",
         "hollow: fewer than half stay",
     ]
-
-
-def _draw(panel: Any, projection: SavedEmbedding, axes: tuple[int, int]) -> None:
-    places, unstable = projection.places[:, axes], projection.stability < UNSTABLE
-    for name in SITUATIONS:
-        here = projection.situations == name
-        style: dict[str, Any] = {
-            "marker": MARKERS[name],
-            "s": 16,
-            "linewidths": 0.7,
-            "edgecolors": COLOURS[name],
-        }
-        label = "doing something else" if name == "other" else name
-        panel.scatter(
-            *places[here & ~unstable].T,
-            facecolors=COLOURS[name],
-            alpha=0.6,
-            label=f"{label} ({here.sum()})" if here.any() else None,
-            **style,
-        )
-        panel.scatter(*places[here & unstable].T, facecolors="none", alpha=0.55, **style)
-    for name, corner in projection.landmarks.items():
-        at = tuple(corner[axis] for axis in axes)
-        panel.scatter(
-            *at,
-            marker=MARKERS[name],
-            s=90,
-            facecolors=COLOURS[name],
-            edgecolors=LIGHT.paper,
-            linewidths=1.4,
-            zorder=4,
-        )
-    _name_landmarks(
-        panel,
-        {name: (corner[axes[0]], corner[axes[1]]) for name, corner in projection.landmarks.items()},
-    )
-    panel.set(
-        xlabel="xyz"[axes[0]],
-        ylabel="xyz"[axes[1]],
-        xlim=_limits(projection, axes[0]),
-        ylim=_limits(projection, axes[1]),
-    )
-
-
-def _name_landmarks(panel: Any, landmarks: dict[str, tuple[float, float]]) -> None:
-    """Names beside the mean places, each moved up until it is clear of the others."""
-    from matplotlib.patheffects import withStroke
-
-    heights = np.ptp(panel.dataLim.get_points()[:, 1])
-    taken: list[tuple[float, float]] = []
-    for name, (x, y) in sorted(landmarks.items(), key=lambda entry: entry[1][1]):
-        at = y
-        while any(
-            abs(at - other) < 0.034 * heights
-            and abs(x - beside) < 0.3 * np.ptp(panel.dataLim.get_points()[:, 0])
-            for beside, other in taken
-        ):
-            at += 0.01 * heights
-        taken.append((x, at))
-        words = panel.annotate(
-            name,
-            (x, at),
-            xytext=(8, 0),
-            textcoords="offset points",
-            fontsize=9,
-            fontweight="bold",
-            color=LIGHT.ink,
-            va="center",
-            zorder=5,
-        )
-        words.set_path_effects([withStroke(linewidth=2.5, foreground=LIGHT.paper)])
-
-
-def _limits(projection: SavedEmbedding, axis: int) -> tuple[float, float]:
-    """All places and landmarks, with a margin."""
-    values = np.concatenate(
-        [projection.places[:, axis], [corner[axis] for corner in projection.landmarks.values()]]
-    )
-    margin = 0.05 * (values.max() - values.min())
-    return values.min() - margin, values.max() + margin

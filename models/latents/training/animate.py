@@ -18,16 +18,17 @@ from tqdm import tqdm
 from ....stream.errors import ConfigError
 from ...checkpoint import weights_sha256
 from ...runs.run_folder import SNAPSHOTS, find_snapshots
+from ...turn_model import TurnModel
 from ..collect import load_network, name_of, opened_collection
-from ..collection import LAYERS
+from ..collection import LAYERS, Collection
 from ..parts import parts_beside
 from ..paths.page import described_dialogues, hearing, write_view
 from ..quality import quality_of
+from ..space.embed import NEIGHBOURS, tsne_work
 from ..space.trust import near_among
 from ..views import View, check_suffix
 from .aligned import (
     METHODS,
-    NEIGHBOURS,
     STILL_SHARE,
     Drift,
     Floats,
@@ -35,7 +36,6 @@ from .aligned import (
     fit_together,
     measure_drift,
     radius,
-    tsne_work,
 )
 from .stages import Stages, follow, read_csv_stages, read_stages, write_stages
 
@@ -179,23 +179,46 @@ def gather(
         if source.is_dir()
         else opened_collection(source, folders[-1]) as collection
     ):
-        followed = follow(collection, points, seed)
-        heard = hearing(
-            collection, described_dialogues(collection, SOUND_MINUTES), collection.events()
-        )
-        stages = read_stages(networks, collection, followed, layer, kept)
-        stages = replace(stages, heard=heard, moments=followed.moments(collection.frame_rate_hz))
+        stages = moving_stages(networks, collection, points, layer, seed, kept)
         last = list(networks.values())[-1]
         if weights_sha256(last) == collection.about.weights_sha256:
             stages = replace(stages, quality=quality_of(collection).in_words())
     return replace(stages, origin="run" if len(paths) == 1 else "networks")
 
 
+def moving_stages(
+    networks: dict[str, TurnModel],
+    collection: Collection,
+    points: int,
+    layer: str,
+    seed: int = 0,
+    kept: Path | None = None,
+) -> Stages:
+    """The same moments in several networks, which the page can play.
+
+    Args:
+        networks: by the name of their stage, in order.
+        collection: of dialogues with sound.
+        points: how many moments to follow.
+        layer: "latent" or "latent_speaker".
+        seed: of their choice.
+        kept: folder for what networks have heard so far; removed in the end.
+    """
+    followed = follow(collection, points, seed)
+    stages = read_stages(networks, collection, followed, layer, kept)
+    dialogues = described_dialogues(collection, SOUND_MINUTES)
+    return replace(
+        stages,
+        heard=hearing(collection, dialogues, collection.events()),
+        moments=followed.moments(collection.frame_rate_hz),
+    )
+
+
 def animate(stages: Stages, method: str, dims: int = 2, seed: int = 0) -> Animated:
     """Fit one picture for all stages and measure how still it is."""
     same = [stages.states[-1], stages.states[-1]]
     with tqdm(
-        total=tsne_work(len(stages.names) + 2) if method == "tsne" else 1,
+        total=tsne_work(len(stages.names)) + tsne_work(2) if method == "tsne" else 1,
         desc="fit together",
         disable=None,
     ) as bar:
