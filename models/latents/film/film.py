@@ -32,7 +32,7 @@ from ..fonts import fonts_for
 from ..importing import UNKNOWN
 from ..quality import quality_of
 from ..space.fitting import placer, projection_for
-from ..space.trust import FIGURES, UNSTABLE
+from ..space.trust import TITLES, UNSTABLE, figures_in_words
 from ..views import SOUND_RATE_HZ, View, check_suffix, dialogue_of, envelope, number_of
 from .film_file import pictures, write_film
 from .film_planes import Plane
@@ -45,13 +45,6 @@ CLOUD = 2500  # points, where the projection brings no places
 LOUDNESS_HZ, CLOSE_LOUDNESS_HZ = 100.0, 400.0  # of the waveforms, the latter of a few seconds
 CLOSE_S = 6.0
 LONGEST_NAME, LEGEND_LETTERS = 24, 150  # what there is room for at the top
-METHODS = {
-    "plane": "principal components",
-    "pca": "principal components",
-    "autoencoder": "autoencoder's bottleneck",
-    "tsne": "t-SNE",
-    "umap": "UMAP",
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -128,21 +121,12 @@ def main(args: argparse.Namespace) -> int:
             for layer in LAYERS
             if layer in collection.about.sizes
         }
+        shape = {"fps": args.fps, "height": args.height}
         if event is not None:
-            view = film_of_event(
-                collection, event, projections, args.out, fps=args.fps, height=args.height
-            )
+            view = film_of_event(collection, event, projections, args.out, **shape)
         else:
-            view = film(
-                collection,
-                number,
-                projections,
-                args.out,
-                args.start,
-                args.end,
-                fps=args.fps,
-                height=args.height,
-            )
+            part = args.start, args.end
+            view = film(collection, number, projections, args.out, *part, **shape)
     print(f"{view.caption}\n{view.path}")
     return 0
 
@@ -184,20 +168,8 @@ def film(
         ]
     )
     title = f"{_short(collection.dialogues[number].id)}, {clock(start_s)} to {clock(end_s)}, in {_short(collection.about.model)}"
-    times_s = _times(start_s, end_s, 1 / fps)
-    drawn = pictures(
-        stretch,
-        planes,
-        times_s,
-        height=check_shape(fps, height),
-        trail_s=TRAIL_S,
-        title=title,
-        words=_legend(trail, below),
-    )
-    shown = tqdm(drawn, "film", len(times_s), unit="picture", disable=None)
-    with fonts_for(out):
-        write_film(out, shown, fps, height, sound, title, caption)
-    return View(out, f"Film: {title}", caption)
+    view, words = View(out, title, caption), _legend(trail, below)
+    return _write(view, stretch, planes, sound, TRAIL_S, words, fps, height)
 
 
 def film_of_event(
@@ -238,21 +210,8 @@ def film_of_event(
     title = (
         f"{what[0].upper()}{what[1:]}, {slower} times slower, in {_short(collection.about.model)}"
     )
-    times_s = _times(start_s, end_s, 1 / fps / slower)
-    words = _legend("all since the film began", below)
-    drawn = pictures(
-        stretch,
-        planes,
-        times_s,
-        height=check_shape(fps, height),
-        trail_s=np.inf,
-        title=title,
-        words=words,
-    )
-    shown = tqdm(drawn, "film", len(times_s), unit="picture", disable=None)
-    with fonts_for(out):
-        write_film(out, shown, fps, height, None, title, caption)
-    return View(out, f"Film: {title}", caption)
+    view, words = View(out, title, caption), _legend("all since the film began", below)
+    return _write(view, stretch, planes, None, np.inf, words, fps, height, slower)
 
 
 def check_shape(fps: int, height: int) -> int:
@@ -303,12 +262,27 @@ def _part(
     return start_s, min(end_s, length_s)
 
 
-def _times(start_s: float, end_s: float, step_s: float) -> list[float]:
-    """Of the pictures: the middle of the time in which each is seen."""
-    return [
-        start_s + (count + 0.5) * step_s
-        for count in range(max(1, round((end_s - start_s) / step_s)))
-    ]
+def _write(
+    view: View,
+    stretch: Stretch,
+    planes: Mapping[str, Plane],
+    sound: Samples | None,
+    trail_s: float,
+    words: str,
+    fps: int,
+    height: int,
+    slower: int = 1,
+) -> View:
+    """Draw and write a film; each picture is of the middle of the time in which it is seen."""
+    step_s = 1 / fps / slower
+    count = max(1, round((stretch.end_s - stretch.start_s) / step_s))
+    times_s = [stretch.start_s + (number + 0.5) * step_s for number in range(count)]
+    look = {"height": check_shape(fps, height), "title": view.title, "words": words}
+    drawn = pictures(stretch, planes, times_s, trail_s=trail_s, **look)
+    shown = tqdm(drawn, "film", count, unit="picture", disable=None)
+    with fonts_for(view.path):
+        write_film(view.path, shown, fps, height, sound, view.title, view.caption)
+    return replace(view, title=f"Film: {view.title}")
 
 
 def _sound(collection: Collection, number: int, start_s: float, end_s: float) -> Samples | None:
@@ -392,7 +366,7 @@ def _look(
 
 
 def _subtitle(projection: SavedEmbedding) -> str:
-    words = METHODS[projection.method]
+    words = TITLES[projection.method]
     if "explained" in projection.settings:
         explained = projection.settings["explained"]
         pairs = zip(
@@ -403,10 +377,7 @@ def _subtitle(projection: SavedEmbedding) -> str:
         words += " " + " and ".join(
             f"{component} ({share:.0%} of the variance)" for component, share in pairs
         )
-    measured = [
-        f"{name} {projection.trust[name]:.2f}" for name in FIGURES if name in projection.trust
-    ]
-    return "\n".join([words, ", ".join(measured)])
+    return f"{words}\n{figures_in_words(projection)}"
 
 
 def _below(stretch: Stretch, sounding: bool) -> str:
@@ -448,7 +419,7 @@ def _points(planes: Mapping[str, Plane], trail: str, below: str) -> str:
         "latent": "the last one, which hears both",
     }
     layers = "; ".join(
-        f"{what[layer]} ({METHODS[plane.projection.method]})" for layer, plane in planes.items()
+        f"{what[layer]} ({TITLES[plane.projection.method]})" for layer, plane in planes.items()
     )
     return (
         f"{'From left to right: ' * (len(planes) > 1)}{layers}. A point is what the network holds in mind of one speaker, filled while the speaker speaks; "

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from tqdm import tqdm
 from ....stream.errors import ConfigError, DialogueError
 from ....stream.saved_embedding import SavedEmbedding
 from ..collection import Collection, Event
-from ..events.label_contrasts import event_labels
 from ..moments import SITUATIONS, shift_probability
 from ..quality import quality_of
 from ..space.fitting import Placer, place_known, placer
@@ -31,19 +30,17 @@ from ..views import (
     View,
     check_suffix,
     embedded_sound,
-    envelope,
     number_of,
     sound_of,
     write_page,
 )
+from .heard import Section, described_dialogue, embedded_seconds, hearing
 from .path_states import (
     PLACED_EVERY,
     SCORE_S,
     Paths,
     gather_paths,
-    predicted_class,
     stretch_of,
-    true_class,
 )
 from .path_words import caption_of
 from .points import (
@@ -54,16 +51,19 @@ from .points import (
     points_in_words,
     points_section,
     readings,
-    situation_numbers,
 )
 
 Float32 = NDArray[np.float32]
-Section = dict[str, Any]
 POINTS = 4000
 SOUND_MINUTES = 30.0
-UNKNOWN = 255  # in tracks of bytes, which hold 0 to 1 as 0 to 254
 BETWEEN_CLIPS_S = 0.05  # of silence, so that no clip runs into the next one
-SCRIPTS = ("plane.js", "moments.js", "select.js", "points.js", "paths.js", "csv.js", "stages.js")
+SCRIPTS = tuple(
+    f"{name}.js"
+    for name in (
+        *("shapes", "plane", "moments", "select", "classes", "statistics"),
+        *("points", "paths", "csv", "stages"),
+    )
+)
 TITLES = {"points": "Explorer of the latent space", "paths": "Paths through the latent space"}
 EMPTY = {"names": [], "ids": [], "labels": {}, "wrong": None, "places": [], "marks": []}
 
@@ -193,7 +193,7 @@ def gather(
         events = [event for event in collection.events() if _key(event) in kept]
     columns = ["situation", "vad", "p_next", "time_s", *collection.labels]
     sample = collection.sample(points, columns, seed=seed)
-    seconds = _embedded_seconds(collection, sound_minutes, dialogue)
+    seconds = embedded_seconds(collection, sound_minutes, dialogue)
     found = _read(collection, projections, sample, events, seconds)
     contents = hearing(collection, found.dialogues, events) | {
         "model": collection.about.model,
@@ -220,78 +220,6 @@ def gather(
         if opens == "paths":
             caption = [caption_of(collection, first, whose), contents["clips"]["silent"]]
     return contents | {"caption": " ".join(part for part in caption if part)}
-
-
-# ---- dialogues, heard and followed ----
-
-
-def hearing(
-    collection: Collection, dialogues: Sequence[Section], events: Sequence[Event]
-) -> Section:
-    """What any page needs to hear moments: dialogues of `described_dialogue`, and their events."""
-    rows = [
-        asdict(event)
-        | {"true": true_class(event), "predicted": predicted_class(event), "labels": labels}
-        for event, labels in zip(events, event_labels(collection, events), strict=True)
-    ]
-    rate_hz = collection.frame_rate_hz
-    return {"frame_rate_hz": rate_hz, "dialogues": list(dialogues), "events": rows}
-
-
-def described_dialogues(collection: Collection, sound_minutes: float) -> list[Section]:
-    """Every dialogue, of which so many minutes, from the first on, can be heard."""
-    seconds = _embedded_seconds(collection, sound_minutes, None)
-    return [described_dialogue(collection, number, s) for number, s in enumerate(seconds)]
-
-
-def described_dialogue(collection: Collection, number: int, seconds: float) -> Section:
-    """A dialogue, and the tracks and sound of its first seconds."""
-    dialogue, rate_hz = collection.dialogues[number], collection.frame_rate_hz
-    frames = collection.frames(number, ["vad", "p_next", "holder", "situation", "speaking"])
-    embedded = min(len(frames["vad"]), collection.frame_of(seconds))
-    sound, shape = "", None
-    silent = (
-        "not embedded: there are more minutes of dialogue than were asked for (--sound-minutes)"
-    )
-    if embedded:
-        try:
-            samples = sound_of(replace(dialogue, end_s=dialogue.start_s + embedded / rate_hz))
-            sound, silent = embedded_sound(samples), ""
-            shape = np.zeros((embedded, 2), np.uint8)
-            peaks = _bytes(envelope(samples, rate_hz).T)[:embedded]
-            shape[: len(peaks)] = peaks
-        except (ConfigError, DialogueError):
-            silent = "its audio was not collected, or is not there any more"
-    return {
-        "id": dialogue.id,
-        "split": dialogue.split,
-        "frames": len(frames["vad"]),
-        "embedded": embedded,
-        "sound": sound,
-        "silent": silent,
-        "envelope": shape,
-        "speaking": np.asarray(frames["speaking"][:embedded] == 1, np.uint8),
-        "situation": situation_numbers(frames["situation"][:embedded]),
-        "vad": _bytes(frames["vad"][:embedded]),
-        "p_next": _bytes(frames["p_next"][:embedded]),
-        "p_shift": _bytes(shift_probability(frames)[:embedded]),
-    }
-
-
-def _embedded_seconds(collection: Collection, minutes: float, first: str | None) -> list[float]:
-    """How much of each dialogue can be heard, until the minutes are used up; `first` comes first."""
-    left, found = max(0.0, 60 * minutes), [0.0] * len(collection.dialogues)
-    for number in sorted(range(len(found)), key=lambda n: collection.dialogues[n].id != first):
-        found[number] = min(left, collection.frame_count(number) / collection.frame_rate_hz)
-        left -= found[number]
-    return found
-
-
-def _bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Values in [0, 1] as bytes, which suffices for a curve."""
-    values = values.astype(np.float32)
-    scaled = np.round(np.clip(np.nan_to_num(values), 0, 1) * (UNKNOWN - 1))
-    return np.where(np.isnan(values), UNKNOWN, scaled).astype(np.uint8)
 
 
 # ---- one reading of all dialogues ----

@@ -17,10 +17,10 @@ from ....stream.saved_embedding import SavedEmbedding
 from ..collection import Collection, Event
 from ..events.contrasts import CONTRASTS, Contrast
 from ..labels import coded_label
-from ..moments import SITUATIONS
 from ..space.apart import Apartness, briefly, how_far_apart, in_words
 from ..space.fitting import Placer, place_known
 from ..space.trust import near_among, stability_at
+from .heard import situation_numbers
 
 # Of reading, from the start of a silence.
 WHEN_S = (-0.5, -0.4, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5)
@@ -207,12 +207,6 @@ def points_in_words(contents: Mapping[str, Any]) -> str:
         )
     words += [contrast["lacking"] for contrast in contents["contrasts"] if contrast["lacking"]]
     return " ".join(words)
-
-
-def situation_numbers(names: NDArray[Any]) -> NDArray[np.uint8]:
-    """Indices into SITUATIONS; what is none of these is its first, "other"."""
-    which = [names == name for name in SITUATIONS]
-    return np.select(which, list(range(len(SITUATIONS))), 0).astype(np.uint8)
 
 
 def _members(contrast: Contrast, events: Sequence[Event]) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from ...turn_model import TurnModel
 from ..collect import load_network, name_of, opened_collection
 from ..collection import LAYERS, Collection
 from ..parts import parts_beside
-from ..paths.page import described_dialogues, hearing, write_view
+from ..paths.heard import described_dialogues, hearing
+from ..paths.page import write_view
 from ..quality import quality_of
 from ..space.embed import NEIGHBOURS, tsne_work
 from ..space.trust import near_among

@@ -1,4 +1,5 @@
-// The page of points, paths and stages: one plane, one selection, one moment, and the views that draw there.
+// The page of points, paths and stages: one plane, one selection, one moment, and the views that
+// draw there.
 
 const page = (() => {
   const views = [pointsView, pathsView, stagesView].filter(Boolean);
@@ -6,16 +7,20 @@ const page = (() => {
   kit.view.prepend(tabs);
   const drawing = element(left, "div");
   const words = element(left, "p", { className: "note", id: "plane-words" });
-  const plane = new Plane(drawing, { onPick: (key, add) => pick(key, !add, add), onLasso: (keys, add) => select(keys, add) });
-  const found = { views, plane, view: views.find((view) => view.name === contents.opens) ?? views[0], draw, show, mark, moved, selected, pick };
-  const buttons = views.map((view) => kit.button(tabs, `view-${view.name}`, view.words, () => show(view)));
+  const plane = new Plane(drawing, { onPick: (key, add) => pick(key, !add, add),
+    onLasso: (keys, add) => select(keys, add) });
+  const found = { views, plane, view: views.find((view) => view.name === contents.opens)
+    ?? views[0], draw, show, mark, moved, selected, pick };
+  const buttons = views.map((view) => kit.button(tabs, `view-${view.name}`, view.words,
+    () => show(view)));
 
   /** Show another view. */
   function show(view) {
     found.view = view;
     if (!view.own && !view.able(shown())) shared.projection = projections.findIndex(view.able);
     shared.hidden.clear();
-    for (const other of views) for (const part of [other.controls, other.below]) if (part) part.hidden = other !== view;
+    for (const other of views) for (const part of [other.controls, other.below]) if (part)
+      part.hidden = other !== view;
     views.forEach((other, i) => buttons[i].setAttribute("aria-pressed", String(other === view)));
     tabs.hidden = views.length < 2;
     draw();
@@ -34,8 +39,10 @@ const page = (() => {
     const { number, speaker } = now.moment;
     const marks = [0, 1].flatMap((whose) => {
       const place = placeOf(number, frame, whose);
-      const trail = range(Math.round(TRAIL_S * rate)).map((back) => placeOf(number, frame - back, whose)).filter(Boolean);
-      return place ? [{ place, words: `${whose}`, strong: whose === speaker, trail, dash: whose ? [4, 3] : [] }] : [];
+      const trail = range(Math.round(TRAIL_S * rate))
+        .map((back) => placeOf(number, frame - back, whose)).filter(Boolean);
+      return place ? [{ place, words: `${whose}`, strong: whose === speaker, trail, dash: whose
+        ? [4, 3] : [] }] : [];
     });
     return plane.mark(marks);
   }
@@ -45,7 +52,8 @@ const page = (() => {
     if (found.view.own) return again ? draw() : plane.mark(null, []);
     const places = [...selection.keys].map((key) => {
       const moment = itemOf(key)?.moment;
-      return found.view.where(key) ?? (moment ? placeOf(moment.number, moment.frame, moment.speaker) : null);
+      return found.view.where(key)
+        ?? (moment ? placeOf(moment.number, moment.frame, moment.speaker) : null);
     });
     return plane.mark(null, places.filter(Boolean));
   }
@@ -67,9 +75,11 @@ const page = (() => {
   });
   document.addEventListener("keydown", (pressed) => {
     const { tagName } = pressed.target;
-    if (["SELECT", "INPUT", "TEXTAREA"].includes(tagName) || (tagName === "BUTTON" && pressed.key === " ")) return;
+    if (["SELECT", "INPUT", "TEXTAREA"].includes(tagName)
+      || (tagName === "BUTTON" && pressed.key === " ")) return;
     const by = pressed.shiftKey ? 10 : 1;
-    const act = { ArrowLeft: () => step(-by), ArrowRight: () => step(by), " ": () => (now.playing ? stop() : play(false)), ...(found.view.key ?? {}) }[pressed.key];
+    const act = { ArrowLeft: () => step(-by), ArrowRight: () => step(by), " ": () =>
+      (now.playing ? stop() : play(false)), ...(found.view.key ?? {}) }[pressed.key];
     if (!act) return;
     act();
     pressed.preventDefault();

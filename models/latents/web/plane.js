@@ -1,57 +1,30 @@
-// The one drawer of planes: points, lines and words in two or three dimensions, on a canvas. It moves,
-// zooms, turns (three dimensions), says what is under the pointer, and lets points be picked or lassoed.
+// The one drawer of planes: points, lines and words in two or three dimensions, on a canvas. It
+// moves,
+// zooms, turns (three dimensions), says what is under the pointer, and lets points be picked or
+// lassoed.
 //
 // Layers: {kind: "points", places, colour, symbol, size, hollow, alpha, text, pick, name}
 //         {kind: "line", places (null between lines), colour, width, dash, alpha, text, pick}
 //         {kind: "words", places, words}    {kind: "cells", places, size: [width, height], colour}
-// Of points and lines, `colour`, `size`, `hollow`, `alpha`, `text` and `pick` may be functions of the index.
-
-const SYMBOLS = ["circle", "diamond", "square", "triangle", "star", "pentagon"];
-const DASHES = [[], [8, 4], [2, 3], [8, 3, 2, 3], [14, 5], [14, 4, 3, 4]];
-const NICE = [0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
-const of = (value, i) => (typeof value === "function" ? value(i) : value);
-const linear = { to: (x) => x, from: (x) => x };
-const logarithmic = {
-  to: (x) => Math.sign(x) * Math.log1p(Math.abs(x)),
-  from: (x) => Math.sign(x) * Math.expm1(Math.abs(x)),
-};
-
-/** Colours for 0 to 1, visible on light and on dark pages. */
-function ramp(share) {
-  const stops = [[74, 111, 208], [44, 159, 165], [168, 200, 44]];
-  const at = 2 * Math.max(0, Math.min(1, share));
-  const low = Math.min(1, Math.floor(at));
-  return `rgb(${stops[low].map((v, k) => Math.round(v + (at - low) * (stops[low + 1][k] - v))).join()})`;
-}
-
-function outline(pen, symbol, x, y, r) {
-  pen.beginPath();
-  if (symbol === "circle" || symbol === undefined) return pen.arc(x, y, r, 0, 7);
-  const corners = { diamond: 4, square: 4, triangle: 3, pentagon: 5, star: 10 }[symbol];
-  if (symbol === "cross") {
-    for (const side of [-1, 1]) pen.moveTo(x - r, y - side * r), pen.lineTo(x + r, y + side * r);
-    return undefined;
-  }
-  for (let i = 0; i < corners; i++) {
-    const angle = (2 * Math.PI * (i + (symbol === "square" ? 0.5 : 0))) / corners - Math.PI / 2;
-    const far = 1.25 * r * (symbol === "star" && i % 2 ? 0.45 : 1);
-    pen.lineTo(x + far * Math.cos(angle), y + far * Math.sin(angle));
-  }
-  return pen.closePath();
-}
+// Of points and lines, `colour`, `size`, `hollow`, `alpha`, `text` and `pick` may be functions of
+// the index.
 
 class Plane {
   /** `onPick(pick, add)` of a click, `onLasso(picks, add)` of a lasso. */
   constructor(holder, { onPick, onLasso }) {
-    Object.assign(this, { onPick, onLasso, panels: [], hits: [], marked: [], chosen: [], lasso: null });
+    Object.assign(this, { onPick, onLasso, panels: [], hits: [], marked: [], chosen: [],
+      lasso: null });
     const bar = kit.element(holder, "div", { className: "controls" });
     const zoom = (by) => (this.zoomAt(by, this.wide / 2, this.high / 2), this.render());
-    this.mode = kit.choice(bar, "drag", "Drag to", [["move", "move"], ["lasso", "select (lasso)"]], "move", () => {});
+    this.mode = kit.choice(bar, "drag", "Drag to", [["move", "move"], ["lasso", "select (lasso)"]],
+      "move", () => {});
     kit.button(bar, "closer", "+", () => zoom(1.4), { title: "closer", ariaLabel: "closer" });
-    kit.button(bar, "farther", "−", () => zoom(1 / 1.4), { title: "farther", ariaLabel: "farther" });
+    kit.button(bar, "farther", "−", () => zoom(1 / 1.4),
+      { title: "farther", ariaLabel: "farther" });
     kit.button(bar, "whole", "whole", () => (this.reset(), this.render()));
     this.box = kit.element(holder, "div", { className: "plane" });
-    this.below = kit.element(this.box, "canvas", { id: "plane", role: "img", ariaLabel: "the plane; its words stand below" });
+    this.below = kit.element(this.box, "canvas",
+      { id: "plane", role: "img", ariaLabel: "the plane; its words stand below" });
     this.above = kit.element(this.box, "canvas", { id: "marks" });
     this.tip = kit.element(this.box, "div", { className: "tip", hidden: true });
     this.legend = kit.element(holder, "div", { className: "controls", id: "legend" });
@@ -65,7 +38,8 @@ class Plane {
   }
 
   /** Draw panels [{title, layers}] beside each other.
-   *  `look`: dims, scale, ticks, limits of all places ([low, high] per dimension), and a `key` that keeps the eye where it is. */
+   *  `look`: dims, scale, ticks, limits of all places ([low, high] per dimension), and a `key`
+    *  that keeps the eye where it is. */
   draw(panels, look) {
     if (look.key !== this.look?.key) this.reset();
     this.panels = panels;
@@ -77,10 +51,13 @@ class Plane {
   found() {
     const { dims, scale } = this.look;
     const limits = Array.from({ length: dims }, () => [Infinity, -Infinity]);
-    for (const { layers } of this.panels) for (const { places } of layers) for (const place of places) {
-      if (place) limits.forEach((l, d) => ((l[0] = Math.min(l[0], scale.to(place[d]))), (l[1] = Math.max(l[1], scale.to(place[d])))));
+    for (const { layers } of this.panels) for (const { places } of layers)
+      for (const place of places) {
+      if (place) limits.forEach((l, d) => ((l[0] = Math.min(l[0], scale.to(place[d]))),
+        (l[1] = Math.max(l[1], scale.to(place[d])))));
     }
-    return limits.map(([low, high]) => (low <= high ? [low - 0.04 * (high - low), high + 0.04 * (high - low)] : [-1, 1]));
+    return limits.map(([low, high]) =>
+      (low <= high ? [low - 0.04 * (high - low), high + 0.04 * (high - low)] : [-1, 1]));
   }
 
   // ---- from places to pixels ----
@@ -100,7 +77,9 @@ class Plane {
     let [across, up, near] = [0, 0, 0];
     const centred = this.limits.map(([a, b], d) => this.look.scale.to(place[d]) - (a + b) / 2);
     if (this.look.dims === 3) {
-      const [u, v, w] = centred.map((value, d) => value / Math.max((this.limits[d][1] - this.limits[d][0]) / 2, 1e-9));
+      const [u, v, w] =
+        centred.map((value, d) => value / Math.max((this.limits[d][1] - this.limits[d][0]) / 2,
+        1e-9));
       const unit = Math.min(wide, high) / 2 / 1.5;
       const [sin, cos] = [Math.sin(yaw), Math.cos(yaw)];
       across = unit * (cos * u - sin * v);
@@ -153,7 +132,8 @@ class Plane {
 
   points(pen, layer, panel) {
     const { places, symbol, pick, text } = layer;
-    const pixels = places.map((place, i) => (place && !Number.isNaN(place[0]) ? [...this.pixel(place, panel), i] : null)).filter(Boolean);
+    const pixels = places.map((place, i) => (place && !Number.isNaN(place[0])
+      ? [...this.pixel(place, panel), i] : null)).filter(Boolean);
     if (this.look.dims === 3) pixels.sort((a, b) => a[2] - b[2]);
     for (const [x, y, , i] of pixels) {
       const ink = of(layer.colour, i);
@@ -201,7 +181,8 @@ class Plane {
     places.forEach((place, i) => {
       const [x, y] = this.pixel(place, panel);
       pen.fillStyle = of(colour, i);
-      pen.fillRect(x - (size[0] * unit) / 2, y - (size[1] * unit) / 2, size[0] * unit + 0.6, size[1] * unit + 0.6);
+      pen.fillRect(x - (size[0] * unit) / 2, y - (size[1] * unit) / 2, size[0] * unit + 0.6,
+        size[1] * unit + 0.6);
     });
   }
 
@@ -249,8 +230,10 @@ class Plane {
         const [x, y] = this.pixel(middle.map((m, k) => (k === d ? value : m)), panel);
         const words = `${value}`.replace("-", "−");
         pen.textAlign = d ? "left" : "center";
-        if (d === 0 && x > left + 8 && x < left + wide - 8) pen.fillText(words, x, top + high + 15), pen.fillRect(x, top + high - 4, 1, 4);
-        if (d === 1 && y > top + 8 && y < top + high - 8) pen.fillText(words, left + 8, y + 4), pen.fillRect(left, y, 4, 1);
+        if (d === 0 && x > left + 8 && x < left + wide - 8) pen.fillText(words, x, top + high
+          + 15), pen.fillRect(x, top + high - 4, 1, 4);
+        if (d === 1 && y > top + 8 && y < top + high - 8) pen.fillText(words, left + 8, y + 4),
+          pen.fillRect(left, y, 4, 1);
       }
     }
   }
@@ -263,17 +246,21 @@ class Plane {
     const found = [];
     const power = 10 ** Math.floor(Math.log10(Math.max(apart, 1e-9)));
     const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= apart);
-    const plain = Array.from({ length: Math.min(200, Math.ceil((high - low) / step) + 1) }, (_, i) => Number(((Math.ceil(low / step) + i) * step).toPrecision(6)));
+    const plain = Array.from({ length: Math.min(200, Math.ceil((high - low) / step) + 1) },
+      (_, i) => Number(((Math.ceil(low / step) + i) * step).toPrecision(6)));
     for (const value of scale === linear ? plain : NICE.flatMap((v) => (v ? [v, -v] : [0]))) {
       const at = scale.to(value);
-      if (at >= low && at <= high && found.every((other) => Math.abs(scale.to(other) - at) >= apart * 0.99)) found.push(value);
+      if (at >= low && at <= high
+        && found.every((other) => Math.abs(scale.to(other) - at) >= apart * 0.99)) found.push(
+        value);
     }
     return found;
   }
 
   // ---- what moves, drawn above the rest ----
 
-  /** Rings for chosen places, and marks [{place, words, strong, trail, dash}]; null keeps what there is. */
+  /** Rings for chosen places, and marks [{place, words, strong, trail, dash}]; null keeps what
+   *  there is. */
   mark(marks = null, chosen = null) {
     if (marks) this.marked = marks;
     if (chosen) this.chosen = chosen;
@@ -292,7 +279,8 @@ class Plane {
         outline(pen, "circle", x, y, 6.5);
         pen.stroke();
       }
-      for (const { trail, dash, strong } of this.marked) if (trail?.length) this.line(pen, { places: trail, colour: ink, width: strong ? 2 : 1, dash }, panel);
+      for (const { trail, dash, strong } of this.marked) if (trail?.length)
+        this.line(pen, { places: trail, colour: ink, width: strong ? 2 : 1, dash }, panel);
       for (const { place, words, strong } of this.marked) {
         const [x, y] = this.pixel(place, panel);
         outline(pen, "circle", x, y, strong ? 11 : 8);
@@ -352,7 +340,8 @@ class Plane {
       moved = true;
       this.say(null);
       if (this.lasso) return this.lasso.push([x, y]), this.mark();
-      if (this.look.dims === 3 && !event.shiftKey) (this.eye.yaw += dx / 150), (this.eye.pitch = Math.max(-1.5, Math.min(1.5, this.eye.pitch + dy / 150)));
+      if (this.look.dims === 3 && !event.shiftKey) (this.eye.yaw += dx / 150),
+        (this.eye.pitch = Math.max(-1.5, Math.min(1.5, this.eye.pitch + dy / 150)));
       else (this.eye.x += dx), (this.eye.y += dy);
       from = [x, y];
       return this.render();
@@ -364,9 +353,12 @@ class Plane {
       if (event.type === "pointercancel") return void this.mark();
       if (polygon && moved) {
         this.mark();
-        return void this.onLasso([...new Set(this.hits.filter((hit) => hit.pick !== undefined && hit.pick !== null && inside(hit, polygon)).map((hit) => hit.pick))], add);
+        return void this.onLasso(
+          [...new Set(this.hits.filter((hit) => hit.pick !== undefined && hit.pick !== null
+          && inside(hit, polygon)).map((hit) => hit.pick))], add);
       }
-      const hit = moved ? null : this.nearest(...place(event), ({ pick }) => pick !== undefined && pick !== null);
+      const hit = moved ? null : this.nearest(...place(event), ({ pick }) => pick !== undefined
+        && pick !== null);
       if (hit) this.onPick(hit.pick, add);
     };
     for (const name of ["pointerup", "pointercancel"]) this.above.addEventListener(name, up);
@@ -384,34 +376,34 @@ class Plane {
     if (!hit) return;
     this.tip.textContent = of(hit.text, hit.i);
     const right = hit.x > this.wide / 2;
-    Object.assign(this.tip.style, { left: right ? "" : `${hit.x + 12}px`, right: right ? `${this.wide - hit.x + 12}px` : "", top: `${hit.y + 10}px` });
+    Object.assign(this.tip.style, { left: right ? "" : `${hit.x + 12}px`, right: right
+      ? `${this.wide - hit.x + 12}px` : "", top: `${hit.y + 10}px` });
   }
 
-  /** Say what the layers are: [{name, colour, symbol, hollow, line, dash, low, high, hidden}]; those with `toggle` can be hidden. */
+  /** Say what the layers are: [{name, colour, symbol, hollow, line, dash, low, high, hidden}];
+   *  those with `toggle` can be hidden. */
   explain(entries, toggle = null) {
     this.legend.replaceChildren();
     for (const entry of entries) {
-      const key = kit.element(null, "canvas", { width: 60, height: 28, style: "width: 30px; height: 14px", ariaHidden: "true" });
+      const key = kit.element(null, "canvas",
+        { width: 60, height: 28, style: "width: 30px; height: 14px", ariaHidden: "true" });
       const pen = key.getContext("2d");
       pen.scale(2, 2);
       pen.fillStyle = pen.strokeStyle = entry.colour ?? "#888";
-      if (entry.low !== undefined) kit.range(30).forEach((x) => ((pen.fillStyle = ramp(x / 29)), pen.fillRect(x, 2, 1, 10)));
-      else if (entry.line) (pen.lineWidth = 3), pen.setLineDash(entry.dash ?? []), pen.beginPath(), pen.moveTo(0, 7), pen.lineTo(30, 7), pen.stroke();
-      else (pen.lineWidth = 1.6), outline(pen, entry.symbol, 15, 7, 5), entry.symbol === "cross" ? pen.stroke() : pen.fill();
-      const words = entry.low === undefined ? [key, entry.name] : [`${entry.name}: ${entry.low} `, key, ` ${entry.high}`];
-      const made = kit.element(this.legend, toggle && entry.id !== undefined ? "button" : "span", { className: "entry" }, ...words);
+      if (entry.low !== undefined) kit.range(30)
+        .forEach((x) => ((pen.fillStyle = ramp(x / 29)), pen.fillRect(x, 2, 1, 10)));
+      else if (entry.line) (pen.lineWidth = 3), pen.setLineDash(entry.dash ?? []), pen.beginPath(),
+        pen.moveTo(0, 7), pen.lineTo(30, 7), pen.stroke();
+      else (pen.lineWidth = 1.6), outline(pen, entry.symbol, 15, 7, 5), entry.symbol === "cross"
+        ? pen.stroke() : pen.fill();
+      const words = entry.low === undefined ? [key, entry.name] : [`${entry.name}: ${entry.low} `,
+        key, ` ${entry.high}`];
+      const made = kit.element(this.legend, toggle && entry.id !== undefined ? "button" : "span",
+        { className: "entry" }, ...words);
       if (made.tagName !== "BUTTON") continue;
-      Object.assign(made, { type: "button", title: "show or hide", onclick: () => toggle(entry.id) });
+      Object.assign(made, { type: "button", title: "show or hide", onclick: () =>
+        toggle(entry.id) });
       made.setAttribute("aria-pressed", String(!entry.hidden));
     }
   }
-}
-
-function inside({ x, y }, polygon) {
-  let within = false;
-  for (let i = 0, j = polygon.length - 1; i < polygon.length; j = i++) {
-    const [[ax, ay], [bx, by]] = [polygon[i], polygon[j]];
-    if (ay > y !== by > y && x < ((bx - ax) * (y - ay)) / (by - ay) + ax) within = !within;
-  }
-  return within;
 }

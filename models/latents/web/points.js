@@ -1,64 +1,5 @@
-// Points: frames of single speakers, or both speakers at one time before or in a mutual silence, coloured by what is known of them.
-
-const MOST_CLASSES = 10; // that a legend tells apart
-const LEAST_DENSITY = 8; // points, for contours
-const { projections } = contents;
-const shared = { projection: 0, hidden: new Set() }; // by all views
-const shown = () => projections[shared.projection];
-const placeIn = (array, index, dims) => array.subarray(index * dims, (index + 1) * dims);
-
-/** The place of a frame, or of the one before it that was placed; null outside of what is embedded. */
-function placeOf(number, frame, speaker) {
-  const { tracks, every, dims } = shown();
-  if (frame < 0 || frame >= dialogues[number].embedded) return null;
-  return placeIn(tracks[number], Math.floor(frame / every) * 2 + speaker, dims);
-}
-
-const projectionOptions = (able) => projections.map((p, i) => [i, p.name]).filter(([i]) => able(projections[i]));
-
-/** Entries of a legend for classes, and their colours: [{id, name, colour, symbol, dash, hidden}]. */
-function styled(names, counts) {
-  const taken = names.map((name) => (UNTOLD.has(name) ? "#888888" : colours[name]));
-  const free = palette.filter((colour) => !taken.includes(colour));
-  let next = 0;
-  return names.map((name, i) => ({
-    id: name, name: `${name} (${counts[i]})`, colour: taken[i] ?? free[next++ % free.length] ?? "#888888",
-    symbol: SYMBOLS[i % SYMBOLS.length], dash: DASHES[i % DASHES.length], hidden: shared.hidden.has(name),
-  }));
-}
-
-const UNTOLD = new Set(["unknown", "none", "not predicted", "neither shift nor hold", "the others", "others", "in no cluster"]);
-
-const toggle = (id) => (shared.hidden.has(id) ? shared.hidden.delete(id) : shared.hidden.add(id), page.draw());
-
-/** Lines within which a quarter, a half and three quarters of points lie: a Gaussian kernel estimate on a grid, of less than
- *  Scott's width, which is for a single cloud, as classes often are not; its level lines, cell by cell. */
-function contours(places, limits) {
-  const GRID = 60;
-  const axes = [0, 1].map((axis) => {
-    const values = places.map((place) => place[axis]);
-    const mean = values.reduce((a, b) => a + b, 0) / values.length;
-    const spread = Math.sqrt(values.reduce((a, v) => a + (v - mean) ** 2, 0) / (values.length - 1)) || 1e-6;
-    const width = 0.7 * spread * values.length ** (-1 / 6);
-    const [low, high] = limits[axis];
-    const grid = range(GRID).map((i) => low + ((high - low) * i) / (GRID - 1));
-    return { grid, kernel: values.map((v) => grid.map((g) => Math.exp(-0.5 * ((g - v) / width) ** 2))) };
-  });
-  const density = new Float64Array(GRID * GRID);
-  places.forEach((_, n) => axes[1].kernel[n].forEach((ky, j) => axes[0].kernel[n].forEach((kx, i) => (density[j * GRID + i] += ky * kx))));
-  const order = range(GRID * GRID).sort((a, b) => density[b] - density[a]);
-  const total = density.reduce((a, b) => a + b, 0);
-  const mass = new Float64Array(GRID * GRID); // that lies where it is at least as dense
-  order.reduce((sum, cell) => (mass[cell] = sum + density[cell] / total), 0);
-  const lines = [];
-  for (const level of [0.25, 0.5, 0.75]) for (let j = 0; j + 1 < GRID; j++) for (let i = 0; i + 1 < GRID; i++) {
-    const corners = [[i, j], [i + 1, j], [i + 1, j + 1], [i, j + 1]].map(([a, b]) => [axes[0].grid[a], axes[1].grid[b], mass[b * GRID + a] - level]);
-    const crossed = range(4).map((k) => [corners[k], corners[(k + 1) % 4]]).filter(([a, b]) => a[2] < 0 !== b[2] < 0)
-      .map(([a, b]) => [0, 1].map((d) => a[d] + (a[2] / (a[2] - b[2])) * (b[d] - a[d])));
-    for (let k = 0; k + 1 < crossed.length; k += 2) lines.push(crossed[k], crossed[k + 1], null);
-  }
-  return lines;
-}
+// Points: frames of single speakers, or both speakers at one time before or in a mutual silence,
+// coloured by what is known of them.
 
 const pointsView = contents.points && (() => {
   const { points, contrasts, when_s: whens } = contents;
@@ -95,21 +36,32 @@ const pointsView = contents.points && (() => {
 
   const controls = element(left, "div");
   const bar = element(controls, "div", { className: "controls" });
-  const projectionMenu = kit.choice(bar, "projection", "Projection", projectionOptions((p) => p.points), 0, (v) => ((shared.projection = Number(v)), page.draw()));
+  const projectionMenu = kit.choice(bar, "projection", "Projection",
+    projectionOptions((p) => p.points), 0, (v) => ((shared.projection = Number(v)), page.draw()));
   kit.choice(bar, "show", "Show", [
-    ...[...Object.entries(CLASSES), ...Object.entries(VALUES)].map(([name, [words]]) => [name, words, "frames of single speakers, by"]),
-    ...contrasts.map((c, i) => [`contrast ${i}`, c.name, "mutual silences, by"]).filter((_, i) => !contrasts[i].lacking),
+    ...[...Object.entries(CLASSES), ...Object.entries(VALUES)]
+      .map(([name, [words]]) => [name, words, "frames of single speakers, by"]),
+    ...contrasts.map((c, i) => [`contrast ${i}`, c.name, "mutual silences, by"])
+      .filter((_, i) => !contrasts[i].lacking),
   ], state.show, (v) => ((state.show = v), shared.hidden.clear(), page.draw()));
-  kit.choice(bar, "draw", "as", ["scatter", "density"].map((v) => [v, v]), "scatter", (v) => ((state.density = v === "density"), page.draw()));
+  kit.choice(bar, "draw", "as", ["scatter", "density"].map((v) => [v, v]), "scatter",
+    (v) => ((state.density = v === "density"), page.draw()));
   const reading = element(controls, "div", { className: "controls", id: "reading" });
-  const whenSlider = kit.slide(reading, "when", "Read", [0, whens.length - 1, 1], state.when, (v) => ((state.when = v), page.draw()));
+  const whenSlider = kit.slide(reading, "when", "Read", [0, whens.length - 1, 1], state.when,
+    (v) => ((state.when = v), page.draw()));
   const whenWords = element(reading, "span", { id: "when-words" });
-  const whoseMenu = kit.choice(reading, "whose", "the state of", contents.whose.map((words, i) => [i, words]), 0, (v) => ((state.whose = Number(v)), page.draw()));
+  const whoseMenu = kit.choice(reading, "whose", "the state of",
+    contents.whose.map((words, i) => [i, words]), 0, (v) => ((state.whose = Number(v)),
+    page.draw()));
   const apartWords = element(controls, "p", { id: "apart-words" });
-  const apartChart = element(controls, "canvas", { id: "apart", className: "strip", style: "height: 190px", role: "img", ariaLabel: "how far apart the classes are, by time", title: "click: read at this time" });
+  const apartChart = element(controls, "canvas", { id: "apart", className: "strip",
+    style: "height: 190px", role: "img", ariaLabel: "how far apart the classes are, by time",
+    title: "click: read at this time" });
   apartChart.addEventListener("click", (event) => {
-    const at = whens[0] + ((event.offsetX - 44) / (apartChart.clientWidth - 60)) * (whens.at(-1) - whens[0]);
-    state.when = whens.reduce((best, when, i) => (Math.abs(when - at) < Math.abs(whens[best] - at) ? i : best), 0);
+    const at = whens[0] + ((event.offsetX - 44) / (apartChart.clientWidth - 60)) * (
+      whens.at(-1) - whens[0]);
+    state.when = whens.reduce((best, when, i) => (Math.abs(when - at) < Math.abs(whens[best] - at)
+      ? i : best), 0);
     whenSlider.value = state.when;
     page.draw();
   });
@@ -119,8 +71,11 @@ const pointsView = contents.points && (() => {
   const contrast = () => (state.show.startsWith("contrast ") ? Number(state.show.slice(9)) : null);
 
   const framePoint = (i) => ({
-    key: frameKeys[i], place: placeIn(shown().points, i, shown().dims), hollow: shown().stability[i] < contents.unstable, // false of NaN, which was not measured
-    text: () => `${dialogues[points.number[i]].id} ${kit.clock(timeOf(points.frame[i]))}, speaker ${points.speaker[i]}\n${situations[points.situation[i]]}\np(next) ${said(points.p_next[i])}, p(shift) ${said(points.p_shift[i])}`,
+    key: frameKeys[i], place: placeIn(shown().points, i, shown().dims),
+      hollow: shown().stability[i] < contents.unstable, // false of NaN, which was not measured
+    text: () => `${dialogues[points.number[i]].id} ${kit.clock(timeOf(points.frame[i]))}, speaker `
+      + `${points.speaker[i]}\n${situations[points.situation[i]]}\np(next) `
+      + `${said(points.p_next[i])}, p(shift) ${said(points.p_shift[i])}`,
   });
 
   /** An event, read at the time that is chosen; null where it cannot be read then. */
@@ -128,7 +83,9 @@ const pointsView = contents.points && (() => {
     const at = (index * whens.length + state.when) * 2 + role;
     const place = placeIn(shown().events, at, shown().dims);
     if (Number.isNaN(place[0])) return null;
-    return { key: `e${index}:${role}`, place, hollow: shown().event_stability[at] < contents.unstable, text: () => `${events[index].dialogue}\n${inWords(events[index])}` };
+    return { key: `e${index}:${role}`, place,
+      hollow: shown().event_stability[at] < contents.unstable, text: () =>
+      `${events[index].dialogue}\n${inWords(events[index])}` };
   }
 
   /** Points by class: [[name, points]]. */
@@ -150,11 +107,14 @@ const pointsView = contents.points && (() => {
       if (!members.has(name)) members.set(name, []);
       members.get(name).push(i);
     }
-    let names = state.show === "situation" ? situations.filter((name) => members.has(name)) : [...members.keys()];
+    let names = state.show === "situation" ? situations.filter((name) => members.has(name))
+      : [...members.keys()];
     if (names.length > MOST_CLASSES) {
       const own = state.show === "dialogue" && now.moment ? dialogues[now.moment.number].id : null;
-      names = own ? [own] : names.sort((a, b) => members.get(b).length - members.get(a).length).slice(0, MOST_CLASSES - 1);
-      members.set("the others", [...members].filter(([name]) => !names.includes(name)).flatMap(([, list]) => list));
+      names = own ? [own] : names.sort((a, b) => members.get(b).length - members.get(a).length)
+        .slice(0, MOST_CLASSES - 1);
+      members.set("the others", [...members].filter(([name]) => !names.includes(name))
+        .flatMap(([, list]) => list));
       names.push("the others");
     }
     return names.map((name) => [name, (members.get(name) ?? []).map(framePoint)]);
@@ -165,7 +125,8 @@ const pointsView = contents.points && (() => {
     const { points: all, dims } = shown();
     return range(dims).map((axis) => {
       const values = kit.column(all, axis).filter((v) => !Number.isNaN(v)).sort();
-      const [low, high] = [values[Math.floor(0.002 * values.length)] ?? -1, values[Math.ceil(0.998 * (values.length - 1))] ?? 1];
+      const [low, high] = [values[Math.floor(0.002 * values.length)] ?? -1,
+        values[Math.ceil(0.998 * (values.length - 1))] ?? 1];
       return [low - 0.06 * (high - low), high + 0.06 * (high - low)];
     });
   }
@@ -180,8 +141,13 @@ const pointsView = contents.points && (() => {
     const size = contrast() === null ? 2.8 : 4.5;
     let entries = [];
     drawn = [];
-    const scatter = (list, more) => layers.push({ kind: "points", places: list.map((p) => p.place), size, hollow: (i) => list[i].hollow, text: (i) => list[i].text(), pick: (i) => list[i].key, ...more });
-    if (contrast() !== null) layers.push({ kind: "points", places: range(count).map((i) => placeIn(shown().points, i, dims)), colour: kit.ink("--soft"), size: 1.5, alpha: 0.22 });
+    const scatter = (list, more) => layers.push({ kind: "points", places: list.map((p) => p.place),
+      size, hollow: (i) => list[i].hollow, text: (i) => list[i].text(), pick: (i) => list[i].key,
+      ...more });
+    if (contrast() !== null)
+      layers.push({ kind: "points", places: range(count)
+      .map((i) => placeIn(shown().points, i, dims)), colour: kit.ink("--soft"), size: 1.5,
+      alpha: 0.22 });
     if (state.show in VALUES) {
       const [words, values] = VALUES[state.show];
       const list = range(count).filter((i) => !Number.isNaN(values[i]));
@@ -189,7 +155,8 @@ const pointsView = contents.points && (() => {
       const sorted = list.map((i) => values[i]).sort((a, b) => a - b);
       const [low, high] = [sorted[0] ?? 0, sorted.at(-1) ?? 1];
       const colour = (value) => ramp((value - low) / (high - low || 1));
-      if (density) layers.push(meanCells(drawn.map((p) => p.place), list.map((i) => values[i]), colour));
+      if (density) layers.push(meanCells(drawn.map((p) => p.place), list.map((i) => values[i]),
+        colour));
       else scatter(drawn, { colour: (k) => colour(values[list[k]]) });
       entries = [{ name: `${density ? "mean " : ""}${words}`, low: said(low), high: said(high) }];
     } else {
@@ -200,14 +167,17 @@ const pointsView = contents.points && (() => {
         if (hidden) return;
         drawn.push(...list);
         if (density && list.length >= LEAST_DENSITY) {
-          layers.push({ kind: "line", places: contours(list.map((p) => p.place), limits()), colour, width: 2 });
+          layers.push({ kind: "line", places: contours(list.map((p) => p.place), limits()), colour,
+            width: 2 });
           Object.assign(entries[k], { line: true, dash: dash && [] });
         } else scatter(list, { colour, symbol });
       });
-      if (contrast() !== null) entries.push({ name: `frames, for comparison (${count})`, colour: kit.ink("--soft") });
+      if (contrast() !== null)
+        entries.push({ name: `frames, for comparison (${count})`, colour: kit.ink("--soft") });
     }
     const marked = Object.entries(landmarks);
-    layers.push({ kind: "words", places: marked.map(([, place]) => place), words: marked.map(([name]) => name) });
+    layers.push({ kind: "words", places: marked.map(([, place]) => place),
+      words: marked.map(([name]) => name) });
     plane.draw([{ layers }], { dims, limits: limits(), key: `points ${shared.projection}` });
     plane.explain(entries, toggle);
     return sayPlane(density);
@@ -224,7 +194,8 @@ const pointsView = contents.points && (() => {
       cells.set(`${cell}`, [sum + values[i], n + 1, cell]);
     });
     const list = [...cells.values()];
-    return { kind: "cells", size, places: list.map(([, , [i, j]]) => [left + (i + 0.5) * size[0], bottom + (j + 0.5) * size[1]]), colour: (k) => colour(list[k][0] / list[k][1]) };
+    return { kind: "cells", size, places: list.map(([, , [i, j]]) => [left + (i + 0.5) * size[0],
+      bottom + (j + 0.5) * size[1]]), colour: (k) => colour(list[k][0] / list[k][1]) };
   }
 
   function sayPlane(density) {
@@ -232,27 +203,43 @@ const pointsView = contents.points && (() => {
     const chosen = contrast();
     const hollow = drawn.filter((point) => point.hollow).length;
     const words = [];
-    if (state.density && p.dims === 3) words.push("Density is drawn in two dimensions only, so these are the points.");
-    if (density) words.push(state.show in VALUES ? "Each cell has the mean of its frames." : `Lines hold a quarter, a half and three quarters of a class (of fewer than ${LEAST_DENSITY}, the points are drawn).`);
-    const measured = (chosen === null ? p.stability : p.event_stability).some((v) => !Number.isNaN(v));
-    if (!measured) words.push("How stable its neighbourhoods are was not measured for this projection.");
-    else if (!density) words.push(`${hollow} of ${counted(drawn.length, "point")} ${hollow === 1 ? "is" : "are"} hollow: there, fewer than half of the neighbours stay neighbours when the projection is fitted again, so what lies side by side should not be believed.`);
+    if (state.density && p.dims === 3)
+      words.push("Density is drawn in two dimensions only, so these are the points.");
+    if (density) words.push(state.show in VALUES ? "Each cell has the mean of its frames."
+      : `Lines hold a quarter, a half and three quarters of a class (of fewer than `
+      + `${LEAST_DENSITY}, the points are drawn).`);
+    const measured = (chosen === null ? p.stability : p.event_stability)
+      .some((v) => !Number.isNaN(v));
+    if (!measured)
+      words.push("How stable its neighbourhoods are was not measured for this projection.");
+    else if (!density) words.push(
+      `${hollow} of ${counted(drawn.length, "point")} ${hollow === 1 ? "is" : "are"} hollow: `
+      + `there, fewer than half of the neighbours stay neighbours when the projection is fitted `
+      + `again, so what lies side by side should not be believed.`);
     words.push(p.trust, p.about);
     reading.hidden = chosen === null;
     whoseMenu.parentElement.hidden = chosen !== null && contrasts[chosen].by_role;
     const when = whens[state.when];
-    whenWords.textContent = when === 0 ? "when the silence begins" : `${Math.abs(when)} s ${when < 0 ? "before the silence" : "into the silence, of those that last so long"}`;
+    whenWords.textContent = when === 0 ? "when the silence begins"
+      : `${Math.abs(when)} s `
+      + `${when < 0 ? "before the silence" : "into the silence, of those that last so long"}`;
     const row = chosen === null || contrasts[chosen].by_role ? 0 : state.whose;
-    const judged = chosen !== null && contrasts[chosen].classes.includes("correct") ? " Correct means that the network itself was right 0.25 s into the silence, so its states there must tell." : "";
-    apartWords.textContent = chosen === null ? "" : `${p.apart[chosen].said[row][state.when]}${judged} This is said of the picture: the full state may hold more.`;
+    const judged = chosen !== null && contrasts[chosen].classes.includes("correct")
+      ? " Correct means that the network itself was right 0.25 s into the silence, so its states "
+      + "there must tell." : "";
+    apartWords.textContent = chosen === null ? ""
+      : `${p.apart[chosen].said[row][state.when]}${judged} This is said of the picture: the full `
+      + `state may hold more.`;
     const figures = p.apart[chosen]?.figures;
-    const told = figures && whens.some((_, w) => !Number.isNaN(figures[(row * whens.length + w) * 8 + 2]));
+    const told = figures
+      && whens.some((_, w) => !Number.isNaN(figures[(row * whens.length + w) * 8 + 2]));
     apartChart.hidden = !told;
     if (told) drawApart(figures, row);
     return words.filter(Boolean).join(" ");
   }
 
-  /** AUC against the time of reading: (R, W, 8) of counts, then value, low and high by a line and by the neighbours. */
+  /** AUC against the time of reading: (R, W, 8) of counts, then value, low and high by a line and
+   *  by the neighbours. */
   function drawApart(figures, row) {
     const at = (k) => whens.map((_, w) => figures[(row * whens.length + w) * 8 + k]);
     const ratio = window.devicePixelRatio || 1;
@@ -266,13 +253,15 @@ const pointsView = contents.points && (() => {
     const y = (value) => 24 + ((1.02 - value) / (1.02 - lowest)) * (high - 62);
     pen.fillStyle = kit.ink("--soft");
     pen.strokeStyle = kit.ink("--faint");
-    for (const value of [0.5, 0.75, 1]) pen.strokeRect(44, y(value), wide - 60, 0), pen.fillText(`${value}`, 12, y(value) + 4);
+    for (const value of [0.5, 0.75, 1]) pen.strokeRect(44, y(value), wide - 60, 0),
+      pen.fillText(`${value}`, 12, y(value) + 4);
     pen.textAlign = "center";
     whens.forEach((when, i) => i % 2 === 1 && pen.fillText(`${when}`, x(when), high - 22));
     pen.fillText("s after the silence begins; AUC in this picture", wide / 2, high - 6);
     pen.strokeStyle = kit.ink("--ink");
     pen.strokeRect(x(whens[state.when]), 20, 0, high - 58);
-    [[2, "by a line", "#0072b2", [], "circle"], [5, "by the neighbours", "#d55e00", [2, 3], "diamond"]].forEach(([k, name, colour, dash, symbol], place) => {
+    [[2, "by a line", "#0072b2", [], "circle"], [5, "by the neighbours", "#d55e00", [2, 3],
+      "diamond"]].forEach(([k, name, colour, dash, symbol], place) => {
       const [value, low, high] = [at(k), at(k + 1), at(k + 2)];
       pen.strokeStyle = pen.fillStyle = colour;
       pen.setLineDash(dash);
@@ -296,24 +285,35 @@ const pointsView = contents.points && (() => {
   function item(key) {
     if (places.has(key)) {
       const i = places.get(key);
-      const moment = { number: points.number[i], frame: points.frame[i], speaker: points.speaker[i], event: null };
-      const labels = Object.fromEntries([...Object.entries(CLASSES).filter(([name]) => name !== "cluster").map(([, [words, classOf]]) => [words, classOf(i)]), ...Object.values(VALUES).map(([words, values]) => [words, values[i]])]);
-      return { key, words: `${dialogues[moment.number].id} ${kit.clock(timeOf(moment.frame))}, speaker ${moment.speaker}`, moment, labels };
+      const moment = { number: points.number[i], frame: points.frame[i],
+        speaker: points.speaker[i], event: null };
+      const labels =
+        Object.fromEntries([...Object.entries(CLASSES).filter(([name]) => name !== "cluster")
+        .map(([, [words, classOf]]) => [words, classOf(i)]), ...Object.values(VALUES)
+        .map(([words, values]) => [words, values[i]])]);
+      return { key,
+        words: `${dialogues[moment.number].id} ${kit.clock(timeOf(moment.frame))}, speaker `
+        + `${moment.speaker}`, moment, labels };
     }
-    return eventItem(key, contents.event_frames[Number(key.slice(1).split(":")[0]) * whens.length + state.when]);
+    return eventItem(key, contents.event_frames[Number(key.slice(1).split(":")[0]) * whens.length
+      + state.when]);
   }
 
   function near(key) {
     const { points: ofPoints, events: ofEvents } = contents.neighbours[shown().layer];
-    if (places.has(key)) return [...kit.row(ofPoints, places.get(key))].filter((i) => i >= 0).map((i) => frameKeys[i]);
+    if (places.has(key)) return [...kit.row(ofPoints, places.get(key))].filter((i) => i >= 0)
+      .map((i) => frameKeys[i]);
     const [event, role] = key.slice(1).split(":").map(Number);
     const width = ofEvents.shape.at(-1);
-    return [...placeIn(ofEvents, (event * whens.length + state.when) * 2 + role, width)].filter((i) => i >= 0).map((i) => `e${i}:${role}`);
+    return [...placeIn(ofEvents, (event * whens.length + state.when) * 2 + role, width)]
+      .filter((i) => i >= 0).map((i) => `e${i}:${role}`);
   }
 
   function where(key) {
-    if (places.has(key) && contrast() === null) return placeIn(shown().points, places.get(key), shown().dims);
-    return key.startsWith("e") && contrast() !== null ? eventPoint(...key.slice(1).split(":").map(Number))?.place ?? null : null;
+    if (places.has(key) && contrast() === null) return placeIn(shown().points, places.get(key),
+      shown().dims);
+    return key.startsWith("e") && contrast() !== null ? eventPoint(...key.slice(1).split(":")
+      .map(Number))?.place ?? null : null;
   }
 
   return {
@@ -321,7 +321,8 @@ const pointsView = contents.points && (() => {
     able: (p) => Boolean(p.points),
     moved: () => state.show === "dialogue" && dialogues.length > MOST_CLASSES && page.draw(),
     start: () => {
-      const first = events.findIndex((e) => (e.kind === "shift" || e.kind === "hold") && e.start_s * rate < dialogues[e.number].embedded);
+      const first = events.findIndex((e) => (e.kind === "shift" || e.kind === "hold")
+        && e.start_s * rate < dialogues[e.number].embedded);
       if (first >= 0) goEvent(first);
       else if (count) go(item(frameKeys[0]).moment);
     },
@@ -333,7 +334,12 @@ function eventItem(key, frame = null) {
   if (!/^e\d+:[01]$/.test(key)) return null;
   const [index, role] = key.slice(1).split(":").map(Number);
   const event = events[index];
-  const moment = { number: event.number, frame: known(frame) && frame >= 0 ? frame : Math.max(0, Math.round(event.start_s * rate) - 1), speaker: role ? 1 - event.speaker : event.speaker, event: index };
-  const labels = { kind: event.kind, "was predicted": event.correct === null ? "" : event.correct ? "correct" : "wrong", "p(shift)": event.p_shift, "words end as": event.ending, dialogue: event.dialogue, role: role ? "listener" : "speaker", ...event.labels };
-  return { key, words: `${event.dialogue} ${inWords(event)}${role ? ", the other speaker" : ""}`, moment, labels };
+  const moment = { number: event.number, frame: known(frame) && frame >= 0 ? frame
+    : Math.max(0, Math.round(event.start_s * rate) - 1), speaker: role ? 1 - event.speaker
+    : event.speaker, event: index };
+  const labels = { kind: event.kind, "was predicted": event.correct === null ? "" : event.correct
+    ? "correct" : "wrong", "p(shift)": event.p_shift, "words end as": event.ending,
+    dialogue: event.dialogue, role: role ? "listener" : "speaker", ...event.labels };
+  return { key, words: `${event.dialogue} ${inWords(event)}${role ? ", the other speaker" : ""}`,
+    moment, labels };
 }

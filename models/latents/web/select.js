@@ -1,5 +1,7 @@
-// Select: chosen points as a list to hear, with their labels, their neighbours in the state space, and named clusters.
-// A point has a key that all views share: f{dialogue}:{frame}:{speaker}, e{event}:{role}, or id:{id} of a file's.
+// Select: chosen points as a list to hear, with their labels, their neighbours in the state space,
+// and named clusters.
+// A point has a key that all views share: f{dialogue}:{frame}:{speaker}, e{event}:{role}, or
+// id:{id} of a file's.
 
 const MOST_LISTED = 200;
 const MOST_NEAR = 30;
@@ -9,7 +11,8 @@ const itemOf = (key) => page.views.map((view) => view.item(key)).find(Boolean) ?
 
 function select(keys, add = false) {
   if (!add) selection.keys.clear();
-  for (const key of keys) add && keys.length === 1 && selection.keys.has(key) ? selection.keys.delete(key) : selection.keys.add(key);
+  for (const key of keys) add && keys.length === 1 && selection.keys.has(key)
+    ? selection.keys.delete(key) : selection.keys.add(key);
   saySelection();
   page.selected();
 }
@@ -18,26 +21,34 @@ function select(keys, add = false) {
 function shares(items, all) {
   const count = (list, name) => {
     const counts = new Map();
-    for (const { labels } of list) if (known(labels[name])) counts.set(labels[name], (counts.get(labels[name]) ?? 0) + 1);
+    for (const { labels } of list) if (known(labels[name]))
+      counts.set(labels[name], (counts.get(labels[name]) ?? 0) + 1);
     return counts;
   };
   const found = [];
   for (const name of Object.keys(items[0]?.labels ?? {})) {
     const [here, everywhere] = [count(items, name), count(all, name)];
-    const [sum, whole] = [here, everywhere].map((counts) => [...counts.values()].reduce((a, b) => a + b, 0));
+    const [sum, whole] = [here, everywhere].map((counts) => [...counts.values()]
+      .reduce((a, b) => a + b, 0));
     if (!sum) continue;
     if (typeof [...here.keys()][0] === "number" && everywhere.size > 12) {
-      const mean = (counts, total) => [...counts].reduce((a, [value, n]) => a + value * n, 0) / total;
-      found.push(`${name}: mean ${mean(here, sum).toPrecision(3)} (all: ${mean(everywhere, whole).toPrecision(3)})`);
+      const mean = (counts, total) => [...counts].reduce((a, [value, n]) => a + value * n,
+        0) / total;
+      found.push(`${name}: mean ${mean(here, sum).toPrecision(3)} (all: `
+        + `${mean(everywhere, whole).toPrecision(3)})`);
       continue;
     }
     const most = [...here].sort((a, b) => b[1] - a[1]).slice(0, 4);
-    found.push(`${name}: ${most.map(([value, n]) => `${value} ${Math.round((100 * n) / sum)} % (all: ${Math.round((100 * (everywhere.get(value) ?? 0)) / whole)} %)`).join(", ")}`);
+    const part = (n, total) => `${Math.round((100 * n) / total)} %`;
+    const told = ([value, n]) =>
+      `${value} ${part(n, sum)} (all: ${part(everywhere.get(value) ?? 0, whole)})`;
+    found.push(`${name}: ${most.map(told).join(", ")}`);
   }
   return found;
 }
 
-/** Points that lie near the chosen ones among the full states: [key, of how many], and which share of all neighbours is chosen itself. */
+/** Points that lie near the chosen ones among the full states: [key, of how many], and which share
+ *  of all neighbours is chosen itself. */
 function neighboursOf(keys) {
   const counts = new Map();
   let [own, all] = [0, 0];
@@ -55,8 +66,10 @@ function table(parent, keys, last) {
     const item = itemOf(key);
     if (!item) continue;
     const act = element(null, "td");
-    if (item.moment) kit.button(act, "", soundOf(item.moment) ? "hear" : "go there", () => page.pick(key, true), { ariaLabel: `hear ${item.words}` });
-    element(made, "tr", {}, act, element(null, "td", {}, item.words), element(null, "td", {}, last(place, item)));
+    if (item.moment) kit.button(act, "", soundOf(item.moment) ? "hear" : "go there",
+      () => page.pick(key, true), { ariaLabel: `hear ${item.words}` });
+    element(made, "tr", {}, act, element(null, "td", {}, item.words),
+      element(null, "td", {}, last(place, item)));
   }
 }
 
@@ -65,18 +78,27 @@ function saySelection() {
   const keys = [...selection.keys];
   element(selecting, "h2", {}, `Selected: ${counted(keys.length, "point")}`);
   const bar = element(selecting, "div", { className: "controls" });
-  const name = kit.labelled(bar, "name", element(null, "input", { id: "cluster-name", size: 12, value: `cluster ${selection.clusters.length + 1}` }));
-  kit.button(bar, "keep", "keep as a cluster", () => keep(name.value.trim(), keys), { disabled: !keys.length });
+  const name = kit.labelled(bar, "name",
+    element(null, "input", { id: "cluster-name", size: 12,
+    value: `cluster ${selection.clusters.length + 1}` }));
+  kit.button(bar, "keep", "keep as a cluster", () => keep(name.value.trim(), keys),
+    { disabled: !keys.length });
   kit.button(bar, "clear", "select none", () => select([]), { disabled: !keys.length });
-  kit.button(bar, "export", "save as CSV", () => kit.save("clusters.csv", clustersAsCsv()), { disabled: !keys.length && !selection.clusters.length });
+  kit.button(bar, "export", "save as CSV", () => kit.save("clusters.csv", clustersAsCsv()),
+    { disabled: !keys.length && !selection.clusters.length });
   for (const [index, cluster] of selection.clusters.entries()) {
     const line = element(selecting, "div", { className: "controls" });
-    element(line, "span", { style: `color: ${palette[index % palette.length]}` }, `● ${cluster.name} (${cluster.keys.length})`);
-    kit.button(line, "", "select", () => select(cluster.keys), { ariaLabel: `select ${cluster.name}` });
-    kit.button(line, "", "remove", () => (selection.clusters.splice(index, 1), saySelection(), page.draw()), { ariaLabel: `remove ${cluster.name}` });
+    element(line, "span", { style: `color: ${palette[index % palette.length]}` },
+      `● ${cluster.name} (${cluster.keys.length})`);
+    kit.button(line, "", "select", () => select(cluster.keys),
+      { ariaLabel: `select ${cluster.name}` });
+    kit.button(line, "", "remove", () => (selection.clusters.splice(index, 1), saySelection(),
+      page.draw()), { ariaLabel: `remove ${cluster.name}` });
   }
   if (!keys.length) {
-    element(selecting, "p", { className: "note" }, "Drag with “select (lasso)” around points, or click them with Shift. What is selected stays so in every view of this page.");
+    element(selecting, "p", { className: "note" },
+      "Drag with “select (lasso)” around points, or click them with Shift. What is selected "
+      + "stays so in every view of this page.");
     return;
   }
   const items = keys.map(itemOf).filter(Boolean);
@@ -86,12 +108,23 @@ function saySelection() {
   const { near, share } = neighboursOf(here);
   if (known(share)) {
     const chance = here.length / page.view.keys().length;
-    element(selecting, "p", { id: "near-words" }, `In the full states, ${Math.round(100 * share)} % of the selected points' nearest neighbours are selected, too (by chance ${Math.round(100 * chance)} %). ${counted(near.length, "other point")} lie near them:`);
-    kit.button(element(selecting, "div", { className: "controls" }), "add-near", "select these, too", () => select([...keys, ...near.map(([key]) => key)]), { disabled: !near.length });
-    table(element(selecting, "div", { id: "near", className: "scroll" }), near.slice(0, MOST_NEAR).map(([key]) => key), (place) => `near ${near[place][1]} of them`);
+    element(selecting, "p", { id: "near-words" },
+      `In the full states, ${Math.round(100 * share)} % of the selected points' nearest `
+      + `neighbours are selected, too (by chance ${Math.round(100 * chance)} %). `
+      + `${counted(near.length, "other point")} lie near them:`);
+    kit.button(element(selecting, "div", { className: "controls" }), "add-near",
+      "select these, too", () => select([...keys, ...near.map(([key]) => key)]),
+      { disabled: !near.length });
+    table(element(selecting, "div", { id: "near", className: "scroll" }), near.slice(0, MOST_NEAR)
+      .map(([key]) => key), (place) => `near ${near[place][1]} of them`);
   }
-  element(selecting, "p", { className: "note" }, keys.length > MOST_LISTED ? `The first ${MOST_LISTED} of ${keys.length}:` : "All of them:");
-  table(element(selecting, "div", { id: "chosen", className: "scroll" }), keys.slice(0, MOST_LISTED), (_, item) => Object.entries(item.labels).filter(([, value]) => known(value)).map(([label, value]) => `${label} ${typeof value === "number" ? Number(value.toPrecision(4)) : value}`).join(", "));
+  element(selecting, "p", { className: "note" }, keys.length > MOST_LISTED
+    ? `The first ${MOST_LISTED} of ${keys.length}:` : "All of them:");
+  table(element(selecting, "div", { id: "chosen", className: "scroll" }),
+    keys.slice(0, MOST_LISTED), (_, item) => Object.entries(item.labels)
+    .filter(([, value]) => known(value))
+    .map(([label, value]) =>
+    `${label} ${typeof value === "number" ? Number(value.toPrecision(4)) : value}`).join(", "));
 }
 
 function keep(name, keys) {
@@ -104,17 +137,24 @@ function keep(name, keys) {
 }
 
 /** The cluster of every point that is in one. */
-const clustersByKey = () => new Map(selection.clusters.flatMap(({ name, keys }) => keys.map((key) => [key, name])));
+const clustersByKey = () =>
+  new Map(selection.clusters.flatMap(({ name, keys }) => keys.map((key) => [key, name])));
 
-/** A row for each point of each cluster, or of what is selected; moments as `turnstream latents label` joins them. */
+/** A row for each point of each cluster, or of what is selected; moments as `turnstream latents
+ *  label` joins them. */
 function clustersAsCsv() {
-  const clusters = selection.clusters.length ? selection.clusters : [{ name: "selected", keys: [...selection.keys] }];
-  const rows = clusters.flatMap(({ name, keys }) => keys.map((key) => [name, itemOf(key)]).filter(([, item]) => item));
-  const quoted = (value) => (/[",\n]/.test(`${value}`) ? `"${`${value}`.replaceAll('"', '""')}"` : `${value ?? ""}`);
+  const clusters = selection.clusters.length ? selection.clusters
+    : [{ name: "selected", keys: [...selection.keys] }];
+  const rows = clusters.flatMap(({ name, keys }) => keys.map((key) => [name, itemOf(key)])
+    .filter(([, item]) => item));
+  const quoted = (value) => (/[",\n]/.test(`${value}`) ? `"${`${value}`.replaceAll('"', '""')}"`
+    : `${value ?? ""}`);
   const moments = rows.every(([, item]) => item.moment);
   const cells = moments
-    ? rows.map(([name, { moment, words }]) => [dialogues[moment.number].id, moment.speaker, ((moment.frame + 0.5) / rate).toFixed(3), name, words])
+    ? rows.map(([name, { moment, words }]) => [dialogues[moment.number].id, moment.speaker,
+      ((moment.frame + 0.5) / rate).toFixed(3), name, words])
     : rows.map(([name, item]) => [item.words, name, ...Object.values(item.labels)]);
-  const header = moments ? ["dialogue", "speaker", "time_s", "cluster", "what"] : ["id", "cluster", ...Object.keys(rows[0]?.[1].labels ?? {})];
+  const header = moments ? ["dialogue", "speaker", "time_s", "cluster", "what"]
+    : ["id", "cluster", ...Object.keys(rows[0]?.[1].labels ?? {})];
   return `${[header, ...cells].map((row) => row.map(quoted).join(",")).join("\n")}\n`;
 }
