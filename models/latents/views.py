@@ -23,7 +23,6 @@ from ..dialogues.activity import Samples
 from ..dialogues.manifest import Dialogue
 from ..evaluation.page import STYLE
 from ..evaluation.plots import DPI, THEMES, styled_panels
-from .collect import load_sound
 from .collection import CollectedDialogue, Collection
 from .fonts import fonts_for
 
@@ -232,6 +231,8 @@ def sound_of(collected: CollectedDialogue) -> Samples:
         ConfigError: it has none.
         DialogueError: its files cannot be read any more.
     """
+    from .collect import load_sound  # loads torch
+
     return load_sound(dialogue_of(collected), SOUND_RATE_HZ)
 
 

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ....stream.saved_embedding import SavedEmbedding
 from ...dialogues.activity import Samples
 from ...evaluation.shift_hold import SCORE_S
+from ..bars import bar
 from ..collect import add_model_argument, add_source_argument, load_sound, opened_collection
 from ..collection import LAYERS, Collection, Event
 from ..fonts import fonts_for
@@ -279,7 +279,7 @@ def _write(
     times_s = [stretch.start_s + (number + 0.5) * step_s for number in range(count)]
     look = {"height": check_shape(fps, height), "title": view.title, "words": words}
     drawn = pictures(stretch, planes, times_s, trail_s=trail_s, **look)
-    shown = tqdm(drawn, "film", count, unit="picture", disable=None)
+    shown = bar(drawn, "film", "picture", count)
     with fonts_for(view.path):
         write_film(view.path, shown, fps, height, sound, view.title, view.caption)
     return replace(view, title=f"Film: {view.title}")

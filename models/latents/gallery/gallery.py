@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError, TurnstreamError
 from ....stream.saved_embedding import SavedEmbedding
@@ -29,6 +28,7 @@ from ...evaluation.page import STYLE
 from ...evaluation.shift_hold import SCORE_S
 from ...runs.run_folder import find_snapshots
 from ...turn_model import TurnModel
+from ..bars import bar
 from ..cells.activations import activations_picture
 from ..cells.cells import cell_page
 from ..cells.saturation import draw_saturation, gate_saturation
@@ -183,7 +183,7 @@ def make_views(
     done = _read_done(room.out, key)
     made: list[tuple[str, View]] = []
     missing: dict[str, str] = {}
-    for section, title, make in tqdm(steps, desc="gallery", unit="view", disable=None):
+    for section, title, make in bar(steps, "gallery", "view"):
         if title not in done:
             if title not in asked:
                 continue

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError, DialogueError
 from ....stream.saved_embedding import SavedEmbedding
+from ..bars import bar
 from ..collection import Collection, Event
 from ..moments import SITUATIONS, shift_probability
 from ..quality import quality_of
@@ -258,7 +258,7 @@ def _read(
     found = _Read([placer(projection) for projection in projections], [[] for _ in projections])
     states: dict[str, list[tuple[Float32, Float32]]] = {layer: [] for layer in layers}
     numbers = range(len(collection.dialogues))
-    for number in tqdm(numbers, desc="explore", unit="dialogue", disable=None):
+    for number in bar(numbers, "explore", "dialogue"):
         found.dialogues.append(described_dialogue(collection, number, seconds[number]))
         chosen = sample["number"] == number
         frame, speaker = sample["frame"][chosen], sample["speaker"][chosen]
@@ -368,7 +368,7 @@ def _clips(
     numbers = {
         event.number for event, is_beyond in zip(paths.events, beyond, strict=True) if is_beyond
     }
-    for number in tqdm(sorted(numbers), desc="sound", unit="dialogue", disable=None):
+    for number in bar(sorted(numbers), "sound", "dialogue"):
         try:
             sound = sound_of(collection.dialogues[number])
         except (ConfigError, DialogueError) as error:

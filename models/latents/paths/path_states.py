@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ....stream.saved_embedding import SavedEmbedding
 from ...evaluation.shift_hold import SCORE_S
+from ..bars import bar
 from ..collection import Collection, Event
 from ..moments import EVENT_KINDS
 from ..space.fitting import place_known, placer
@@ -153,7 +153,7 @@ def gather_paths(
     speaker: list[Float32] = []
     times = np.zeros(0)
     numbers = sorted({event.number for event in events})
-    for number in tqdm(numbers, desc="paths", unit="dialogue", disable=None):
+    for number in bar(numbers, "paths", "dialogue"):
         here = [event for event in events if event.number == number]
         states, times = collection.windows(here, layer, before_s, after_s)  # (E, W, 2, H)
         readable = _readable(states[:, :, 0], here, times)

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ....stream.saved_embedding import (
@@ -29,6 +28,7 @@ from ....stream.saved_embedding import (
     apply_layers,
     load_embedding,
 )
+from ..bars import bar
 from ..collection import LAYERS, Collection
 from ..moments import SITUATIONS
 from ..parts import Parts
@@ -285,7 +285,7 @@ def _fit_formula(
     formula = _oriented(_formula(sample, method, dims, seed), sample)
     judged = sample.rows(_draw(sample.situations, JUDGED, rng))
     again: list[Float32] = []
-    for number in tqdm(range(refits), desc=f"{method}, again", unit="fit", disable=None):
+    for number in bar(range(refits), f"{method}, again", "fit"):
         other = partial(
             _formula,
             sample.rows(_resampled(sample.dialogues, rng)),
@@ -369,7 +369,7 @@ def _fit_references(
 ) -> SavedEmbedding:
     breadth = breadth if method == "tsne" else int(breadth)
     embed = {"tsne": fit_tsne, "umap": fit_umap}[method]
-    starts = tqdm(range(refits + 1), desc=method, unit="fit", disable=None)
+    starts = bar(range(refits + 1), method, "fit")
     fits = [
         kept.of(
             start,

@@ -19,10 +19,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ....stream.saved_embedding import SavedEmbedding
+from ..bars import bar
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import Collection
 from ..parts import Arrays, Parts, parts_beside
@@ -93,7 +93,7 @@ def place_collection(
         place[:] = place or [placer(projection)]
         return _place_dialogue(collection, number, projection, place[0], every)
 
-    for number in tqdm(numbers, desc="place", unit="dialogue", disable=None):
+    for number in bar(numbers, "place", "dialogue"):
         kept.of(number, partial(make, number))
     rows = _join(kept, numbers, out)
     kept.remove()

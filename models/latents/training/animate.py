@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ...checkpoint import weights_sha256
 from ...runs.run_folder import SNAPSHOTS, find_snapshots
 from ...turn_model import TurnModel
+from ..bars import bar
 from ..collect import load_network, name_of, opened_collection
 from ..collection import LAYERS, Collection
 from ..parts import parts_beside
@@ -218,13 +218,10 @@ def moving_stages(
 def animate(stages: Stages, method: str, dims: int = 2, seed: int = 0) -> Animated:
     """Fit one picture for all stages and measure how still it is."""
     same = [stages.states[-1], stages.states[-1]]
-    with tqdm(
-        total=tsne_work(len(stages.names)) + tsne_work(2) if method == "tsne" else 1,
-        desc="fit together",
-        disable=None,
-    ) as bar:
-        places = fit_together(stages.states, method, dims, seed, bar.update)
-        twice = fit_together(same, method, dims, seed, bar.update)
+    work = tsne_work(len(stages.names)) + tsne_work(2) if method == "tsne" else 1
+    with bar(None, "fit together", "fit", work) as shown:
+        places = fit_together(stages.states, method, dims, seed, shown.update)
+        twice = fit_together(same, method, dims, seed, shown.update)
     apart = fit_apart(stages.states, method, dims, seed)
     return Animated(
         stages,

@@ -27,7 +27,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ...checkpoint import weights_sha256
@@ -35,6 +34,7 @@ from ...dialogues.activity import FRAME_RATE_HZ
 from ...evaluation.measures import Estimate, consecutive, estimate, sums_by_dialogue
 from ...runs.run_folder import SNAPSHOTS, find_snapshots
 from ...turn_model import TurnModel
+from ..bars import bar
 from ..collect import load_network, opened_collection
 from ..collection import Collection
 from ..memory.held_out import log_loss
@@ -204,9 +204,7 @@ def learn(
                 "said": score_with_past(network, collection, readings, PASTS_S)
             },
         )["said"]
-        for number, network in enumerate(
-            tqdm(networks.values(), desc="learning", unit="snapshot", disable=None)
-        )
+        for number, network in enumerate(bar(networks.values(), "learning", "snapshot"))
     ]
     return compare(
         tuple(snapshots),

@@ -19,12 +19,12 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ...checkpoint import weights_sha256
 from ...evaluation.torch_runner import run_dialogue
 from ...turn_model import TurnModel
+from ..bars import bar
 from ..collection import Collection
 from ..memory.readings import silence_readings, sound_at
 from ..parts import Parts
@@ -155,9 +155,7 @@ def read_stages(
         for name, model in networks.items()
     }
     wrong = np.full((len(networks), len(followed.number)), np.nan, np.float32)
-    for number in tqdm(
-        np.unique(followed.number).tolist(), desc="states", unit="dialogue", disable=None
-    ):
+    for number in bar(np.unique(followed.number).tolist(), "states", "dialogue"):
         places = np.flatnonzero(followed.number == number)
         found = parts.of(
             number,
