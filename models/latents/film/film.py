@@ -17,6 +17,7 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ from ..collect import add_model_argument, add_source_argument, load_sound, opene
 from ..collection import LAYERS, Collection, Event
 from ..fonts import fonts_for
 from ..importing import UNKNOWN
+from ..options import option
 from ..quality import quality_of
 from ..space.fitting import placer, projection_for
 from ..space.trust import TITLES, UNSTABLE, figures_in_words
@@ -50,57 +52,41 @@ LONGEST_NAME, LEGEND_LETTERS = 24, 150  # what there is room for at the top
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents film`."""
     add_source_argument(parser)
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE.mp4", help="file for the film"
+    option(parser, "--out FILE.mp4", "file for the film", kind=Path, required=True)
+    option(parser, "--dialogue ID", "dialogue of SOURCE to show (default: the first)")
+    option(
+        parser,
+        "--start SECONDS",
+        "time in the dialogue to begin at (default: its start)",
+        kind=float,
     )
-    parser.add_argument(
-        "--dialogue", metavar="ID", help="dialogue of SOURCE to show (default: the first)"
+    option(parser, "--end SECONDS", "time in the dialogue to end at (default: its end)", kind=float)
+    option(
+        parser,
+        "--event N",
+        f"show one of the dialogue's shifts and holds, counted from 0, {SLOWER} times slower "
+        "and without sound",
+        kind=int,
     )
-    parser.add_argument(
-        "--start",
-        type=float,
-        metavar="SECONDS",
-        help="time in the dialogue to begin at (default: its start)",
+    option(
+        parser,
+        "--embedding FILE.json",
+        "embedding of the last layer, from `turnstream latents project` (default: the bundled "
+        "plane, or principal components)",
+        kind=Path,
     )
-    parser.add_argument(
-        "--end",
-        type=float,
-        metavar="SECONDS",
-        help="time in the dialogue to end at (default: its end)",
+    option(
+        parser,
+        "--embedding-speaker FILE.json",
+        "embedding of the first layer (default: principal components of SOURCE)",
+        kind=Path,
     )
-    parser.add_argument(
-        "--event",
-        type=int,
-        metavar="N",
-        help=(
-            f"show one of the dialogue's shifts and holds, counted from 0, {SLOWER} times slower "
-            "and without sound"
-        ),
-    )
-    parser.add_argument(
-        "--embedding",
-        type=Path,
-        metavar="FILE.json",
-        help=(
-            "embedding of the last layer, from `turnstream latents project` (default: the bundled "
-            "plane, or principal components)"
-        ),
-    )
-    parser.add_argument(
-        "--embedding-speaker",
-        type=Path,
-        metavar="FILE.json",
-        help="embedding of the first layer (default: principal components of SOURCE)",
-    )
-    parser.add_argument(
-        "--fps", type=int, default=25, metavar="N", help="pictures per second (default %(default)s)"
-    )
-    parser.add_argument(
-        "--height",
-        type=int,
-        default=720,
-        metavar="N",
-        help="height of the picture in pixels; it is 16:9 (default %(default)s)",
+    option(parser, "--fps N", "pictures per second (default %(default)s)", 25)
+    option(
+        parser,
+        "--height N",
+        "height of the picture in pixels; it is 16:9 (default %(default)s)",
+        720,
     )
     add_model_argument(parser)
 
@@ -262,6 +248,12 @@ def _part(
     return start_s, min(end_s, length_s)
 
 
+def _times(start_s: float, end_s: float, step_s: float) -> list[float]:
+    """Of the pictures: the middle of the time in which each is seen."""
+    count = max(1, round((end_s - start_s) / step_s))
+    return [start_s + (number + 0.5) * step_s for number in range(count)]
+
+
 def _write(
     view: View,
     stretch: Stretch,
@@ -273,13 +265,11 @@ def _write(
     height: int,
     slower: int = 1,
 ) -> View:
-    """Draw and write a film; each picture is of the middle of the time in which it is seen."""
-    step_s = 1 / fps / slower
-    count = max(1, round((stretch.end_s - stretch.start_s) / step_s))
-    times_s = [stretch.start_s + (number + 0.5) * step_s for number in range(count)]
-    look = {"height": check_shape(fps, height), "title": view.title, "words": words}
-    drawn = pictures(stretch, planes, times_s, trail_s=trail_s, **look)
-    shown = bar(drawn, "film", "picture", count)
+    """Draw a film, so many times slower, and write it."""
+    times_s = _times(stretch.start_s, stretch.end_s, 1 / fps / slower)
+    look: dict[str, Any] = {"title": view.title, "words": words, "trail_s": trail_s}
+    drawn = pictures(stretch, planes, times_s, height=check_shape(fps, height), **look)
+    shown = bar(drawn, "film", "picture", len(times_s))
     with fonts_for(view.path):
         write_film(view.path, shown, fps, height, sound, view.title, view.caption)
     return replace(view, title=f"Film: {view.title}")

@@ -48,6 +48,7 @@ from ..memory.encoder_view import encoder_picture
 from ..memory.moment_view import view_moment
 from ..memory.oracles_view import view_oracles
 from ..memory.past_view import view_past
+from ..options import option
 from ..paths.page import empty_page, explorer
 from ..paths.paths_picture import conversation_picture, paths_picture
 from ..quality import quality_of
@@ -108,33 +109,31 @@ class Room:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents gallery`."""
-    parser.add_argument(
-        "--source",
-        type=Path,
-        metavar="SOURCE",
-        help="dialogues to show: manifest, audio file or collection (default: the bundled call)",
+    option(
+        parser,
+        "--source SOURCE",
+        "dialogues to show: manifest, audio file or collection (default: the bundled call)",
+        kind=Path,
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
+    option(
+        parser,
+        "--out FOLDER",
+        "folder for the views; open its index.html",
+        kind=Path,
         required=True,
-        metavar="FOLDER",
-        help="folder for the views; open its index.html",
     )
-    parser.add_argument(
-        "--only",
+    option(
+        parser,
+        "--only WORD",
+        "make only views whose names contain one of these words, such as gate or t-SNE",
         nargs="+",
-        metavar="WORD",
-        help="make only views whose names contain one of these words, such as gate or t-SNE",
     )
-    parser.add_argument(
-        "--run",
-        type=Path,
-        metavar="FOLDER",
-        help=(
-            "run of `turnstream train --snapshots`, to show what was learned first and how the "
-            "space changed (default: before and after training)"
-        ),
+    option(
+        parser,
+        "--run FOLDER",
+        "run of `turnstream train --snapshots`, to show what was learned first and how the "
+        "space changed (default: before and after training)",
+        kind=Path,
     )
     add_model_argument(parser)
 

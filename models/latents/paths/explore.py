@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 from ..collect import add_model_argument, add_source_argument, opened_collection
+from ..options import option
 from ..space.fitting import projection_for
 from ..views import check_suffix
 from .page import POINTS, SOUND_MINUTES, explorer
@@ -21,38 +22,23 @@ from .page import POINTS, SOUND_MINUTES, explorer
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents explore`."""
     add_source_argument(parser)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("explore.html"),
-        metavar="FILE.html",
-        help="page to write (default explore.html)",
-    )
-    parser.add_argument(
-        "--embedding",
-        type=Path,
+    option(parser, "--out FILE.html", "page to write", Path("explore.html"))
+    option(
+        parser,
+        "--embedding FILE.json",
+        "embedding from `turnstream latents project`; can be repeated",
+        kind=Path,
         action="append",
-        metavar="FILE.json",
-        help="embedding from `turnstream latents project`; can be repeated",
     )
     add_model_argument(parser)
-    parser.add_argument(
-        "--points",
-        type=int,
-        default=POINTS,
-        metavar="N",
-        help=f"draw N frames and at most N silences (default {POINTS})",
+    option(parser, "--points N", "draw N frames and at most N silences", POINTS)
+    option(
+        parser,
+        "--sound-minutes N",
+        "minutes of sound in the page, to hear and follow",
+        SOUND_MINUTES,
     )
-    parser.add_argument(
-        "--sound-minutes",
-        type=float,
-        default=SOUND_MINUTES,
-        metavar="N",
-        help=f"minutes of sound in the page, to hear and follow (default {SOUND_MINUTES:g})",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of the draw (default 0)"
-    )
+    option(parser, "--seed N", "seed of the draw", 0)
 
 
 def main(args: argparse.Namespace) -> int:

@@ -22,6 +22,7 @@ from ....stream.saved_embedding import SavedEmbedding
 from ..bars import bar
 from ..collection import Collection, Event
 from ..moments import SITUATIONS, shift_probability
+from ..options import option
 from ..quality import quality_of
 from ..space.fitting import Placer, place_known, placer
 from ..space.trust import UNSTABLE, name_of_fit, stability_at, trust_in_words
@@ -70,9 +71,7 @@ EMPTY = {"names": [], "ids": [], "labels": {}, "wrong": None, "places": [], "mar
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents page`."""
-    parser.add_argument(
-        "--out", type=Path, default=Path("page.html"), metavar="FILE.html", help="page to write"
-    )
+    option(parser, "--out FILE.html", "page to write", Path("page.html"))
 
 
 def main(args: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ from ....stream.saved_embedding import SavedEmbedding
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import LAYERS, Collection
 from ..moments import EVENT_KINDS
+from ..options import option
 from ..space.fitting import projection_for
 from ..views import check_suffix, number_of
 from .page import explorer
@@ -28,91 +29,48 @@ from .path_states import AFTER_S, BEFORE_S, MOST, ROLES
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents paths`."""
     add_source_argument(parser)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("paths.html"),
-        metavar="FILE",
-        help="page (.html) or picture (.png) to write (default paths.html)",
-    )
+    option(parser, "--out FILE", "page (.html) or picture (.png) to write", Path("paths.html"))
     projections = (
         "embedding from `turnstream latents project`; a page takes one in 2 dimensions and one in "
         "3 (default: the bundled plane or principal components)"
     )
-    parser.add_argument(
-        "--embedding", type=Path, action="append", metavar="FILE.json", help=projections
-    )
-    parser.add_argument(
+    option(parser, "--embedding FILE.json", projections, kind=Path, action="append")
+    option(
+        parser,
         "--dims",
-        type=int,
+        "dimensions of the picture, or of the page when it opens (default: those of "
+        "--embedding, or 2)",
+        kind=int,
         choices=(2, 3),
-        help=(
-            "dimensions of the picture, or of the page when it opens (default: those of "
-            "--embedding, or 2)"
-        ),
     )
     add_model_argument(parser)
-    parser.add_argument(
-        "--layer", choices=LAYERS, help="layer to show (default: that of --embedding, or latent)"
+    option(
+        parser, "--layer", "layer to show (default: that of --embedding, or latent)", choices=LAYERS
     )
-    parser.add_argument(
-        "--before",
-        type=float,
-        default=BEFORE_S,
-        metavar="SECONDS",
-        help=f"length of a path before its event (default {BEFORE_S:g})",
-    )
-    parser.add_argument(
-        "--after",
-        type=float,
-        default=AFTER_S,
-        metavar="SECONDS",
-        help=f"length of a path from the start of its event on (default {AFTER_S:g})",
-    )
-    parser.add_argument(
-        "--of",
+    option(parser, "--before SECONDS", "length of a path before its event", BEFORE_S)
+    option(parser, "--after SECONDS", "length of a path from the start of its event on", AFTER_S)
+    option(
+        parser,
+        "--of KIND",
+        f"kinds of events to show, of {', '.join(EVENT_KINDS)} (default: shift hold)",
+        ["shift", "hold"],
         nargs="+",
         choices=EVENT_KINDS,
-        default=["shift", "hold"],
-        metavar="KIND",
-        help=f"kinds of events to show, of {', '.join(EVENT_KINDS)} (default: shift hold)",
     )
-    parser.add_argument(
+    option(
+        parser,
         "--whose",
+        "whose state to show: of who spoke before the event, or of who listened (default speaker)",
+        "speaker",
         choices=ROLES,
-        default="speaker",
-        help=(
-            "whose state to show: of who spoke before the event, or of who listened (default "
-            "speaker)"
-        ),
     )
-    parser.add_argument(
-        "--most",
-        type=int,
-        default=MOST,
-        metavar="N",
-        help=f"show at most N events, drawn at random (default {MOST})",
+    option(parser, "--most N", "show at most N events, drawn at random", MOST)
+    option(parser, "--seed N", "seed of the draw", 0)
+    option(parser, "--dialogue ID", "show this whole dialogue, both speakers, instead of events")
+    option(
+        parser, "--start SECONDS", "time in --dialogue to begin at (default: its start)", kind=float
     )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of the draw (default 0)"
-    )
-    parser.add_argument(
-        "--dialogue",
-        metavar="ID",
-        help="show this whole dialogue, both speakers, instead of events",
-    )
-    parser.add_argument(
-        "--start",
-        type=float,
-        metavar="SECONDS",
-        help="time in --dialogue to begin at (default: its start)",
-    )
-    parser.add_argument(
-        "--end",
-        type=float,
-        metavar="SECONDS",
-        help="time in --dialogue to end at (default: its end)",
-    )
+    option(parser, "--end SECONDS", "time in --dialogue to end at (default: its end)", kind=float)
 
 
 def main(args: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ from ....stream.saved_embedding import SavedEmbedding
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import COLUMNS, Collection
 from ..labels import UNKNOWN, coded_label
+from ..options import option
 from ..views import View, check_suffix
 from .drawing import points_picture
 from .fitting import placer, projection_for
@@ -28,36 +29,22 @@ POINTS = 4000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `turnstream latents colour`."""
     add_source_argument(parser)
-    parser.add_argument(
-        "--by",
+    option(
+        parser,
+        "--by COLUMN",
+        "a label of your own (`turnstream latents label`), or a column such as p_next",
         required=True,
-        metavar="COLUMN",
-        help="a label of your own (`turnstream latents label`), or a column such as p_next",
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("colour.png"),
-        metavar="FILE.png",
-        help="picture to write (default colour.png)",
-    )
-    parser.add_argument(
-        "--embedding",
-        type=Path,
-        metavar="FILE.json",
-        help="embedding from `turnstream latents project` (default: the bundled plane or principal "
+    option(parser, "--out FILE.png", "picture to write", Path("colour.png"))
+    option(
+        parser,
+        "--embedding FILE.json",
+        "embedding from `turnstream latents project` (default: the bundled plane or principal "
         "components)",
+        kind=Path,
     )
-    parser.add_argument(
-        "--points",
-        type=int,
-        default=POINTS,
-        metavar="N",
-        help=f"frames of single speakers to draw (default {POINTS})",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of the draw (default 0)"
-    )
+    option(parser, "--points N", "frames of single speakers to draw", POINTS)
+    option(parser, "--seed N", "seed of the draw", 0)
     add_model_argument(parser)
 
 

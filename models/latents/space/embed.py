@@ -100,7 +100,11 @@ def fit_umap(
     with _quiet_umap():
         import umap
 
-        options = {"n_components": dims, "n_neighbors": neighbours, "random_state": seed}
+        options: dict[str, Any] = {
+            "n_components": dims,
+            "n_neighbors": neighbours,
+            "random_state": seed,
+        }
         aligned = umap.AlignedUMAP(alignment_regularisation=0.05, **options)
         aligned.fit(list(stages), relations=[same] * (len(stages) - 1))
     return np.stack([np.asarray(place, np.float64) for place in aligned.embeddings_])
@@ -149,7 +153,8 @@ def mapper(dims: int, neighbours: int, seed: int, start: Any, epochs: int | None
 def _affinities(states: Floats, perplexity: float, seed: int) -> Any:
     from openTSNE.affinity import PerplexityBasedNN
 
-    return PerplexityBasedNN(states, perplexity, random_state=seed, n_jobs=1, method="exact")
+    options: dict[str, Any] = {"perplexity": perplexity, "random_state": seed, "n_jobs": 1}
+    return PerplexityBasedNN(states, method="exact", **options)
 
 
 @contextmanager

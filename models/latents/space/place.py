@@ -25,6 +25,7 @@ from ....stream.saved_embedding import SavedEmbedding
 from ..bars import bar
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import Collection
+from ..options import option
 from ..parts import Arrays, Parts, parts_beside
 from ..quality import quality_of
 from ..views import View, check_suffix
@@ -37,24 +38,15 @@ EVERY = {"tsne": 5, "umap": 5}  # frames: what has no formula takes a while to p
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents place`."""
     add_source_argument(parser)
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="table to write, .csv or .parquet"
+    option(parser, "--out FILE", "table to write, .csv or .parquet", kind=Path, required=True)
+    option(
+        parser,
+        "--embedding FILE.json",
+        "embedding from `turnstream latents project` (default: the bundled plane, or "
+        "principal components of SOURCE)",
+        kind=Path,
     )
-    parser.add_argument(
-        "--embedding",
-        type=Path,
-        metavar="FILE.json",
-        help=(
-            "embedding from `turnstream latents project` (default: the bundled plane, or "
-            "principal components of SOURCE)"
-        ),
-    )
-    parser.add_argument(
-        "--every",
-        type=int,
-        metavar="N",
-        help="place every Nth frame (default 1; for t-SNE and UMAP 5)",
-    )
+    option(parser, "--every N", "place every Nth frame (default 1; for t-SNE and UMAP 5)", kind=int)
     add_model_argument(parser)
 
 

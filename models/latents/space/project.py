@@ -15,6 +15,7 @@ from ....stream.saved_embedding import METHODS, SavedEmbedding
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import LAYERS, Collection
 from ..moments import SITUATIONS
+from ..options import option
 from ..parts import parts_beside
 from ..quality import quality_of
 from ..views import View, check_suffix
@@ -26,42 +27,27 @@ from .trust import FIGURES, UNSTABLE, name_of_fit, trust_in_words
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents project`."""
     add_source_argument(parser)
-    parser.add_argument("--method", choices=METHODS, required=True, help="method of embedding")
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE.json", help="file for the embedding"
-    )
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="also draw a picture of it")
-    parser.add_argument(
+    option(parser, "--method", "method of embedding", choices=METHODS, required=True)
+    option(parser, "--out FILE.json", "file for the embedding", kind=Path, required=True)
+    option(parser, "--plot FILE.png", "also draw a picture of it", kind=Path)
+    option(
+        parser,
         "--layer",
+        "layer to project (default latent, the last one)",
+        "latent",
         choices=LAYERS,
-        default="latent",
-        help="layer to project (default latent, the last one)",
     )
-    parser.add_argument(
-        "--dims", type=int, choices=(2, 3), default=2, help="dimensions to project to (default 2)"
+    option(parser, "--dims", "dimensions to project to", 2, choices=(2, 3))
+    option(
+        parser,
+        "--points N",
+        "frames of single speakers to fit on (default 20000; for t-SNE and UMAP 2000)",
+        kind=int,
     )
-    parser.add_argument(
-        "--points",
-        type=int,
-        metavar="N",
-        help="frames of single speakers to fit on (default 20000; for t-SNE and UMAP 2000)",
-    )
-    parser.add_argument(
-        "--refits",
-        type=int,
-        default=REFITS,
-        metavar="N",
-        help=f"fit again N times, to see what survives (default {REFITS})",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of all random draws (default 0)"
-    )
-    parser.add_argument(
-        "--perplexity", type=float, metavar="N", help="perplexity of t-SNE (default 30)"
-    )
-    parser.add_argument(
-        "--neighbours", type=int, metavar="N", help="neighbours in UMAP (default 15)"
-    )
+    option(parser, "--refits N", "fit again N times, to see what survives", REFITS)
+    option(parser, "--seed N", "seed of all random draws", 0)
+    option(parser, "--perplexity N", "perplexity of t-SNE (default 30)", kind=float)
+    option(parser, "--neighbours N", "neighbours in UMAP (default 15)", kind=int)
     add_model_argument(parser)
 
 

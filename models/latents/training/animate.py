@@ -21,6 +21,7 @@ from ...turn_model import TurnModel
 from ..bars import bar
 from ..collect import load_network, name_of, opened_collection
 from ..collection import LAYERS, Collection
+from ..options import option
 from ..parts import parts_beside
 from ..paths.heard import described_dialogues, hearing
 from ..paths.page import write_view
@@ -72,43 +73,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "one run of `turnstream train --snapshots`; or two or more runs, or CSV files, in order"
         ),
     )
-    parser.add_argument(
-        "--source",
-        type=Path,
-        metavar="SOURCE",
-        help="dialogues whose moments are followed: manifest, audio file or collection (not for CSV files)",
+    option(
+        parser,
+        "--source SOURCE",
+        "dialogues whose moments are followed: manifest, audio file or collection (not for CSV files)",
+        kind=Path,
     )
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE.html", help="file for the page"
+    option(parser, "--out FILE.html", "file for the page", kind=Path, required=True)
+    option(parser, "--csv FOLDER", "also write the states, one CSV file per stage", kind=Path)
+    option(parser, "--method", "method of embedding", "tsne", choices=METHODS)
+    option(
+        parser, "--layer", "layer to show (default latent, the last one)", "latent", choices=LAYERS
     )
-    parser.add_argument(
-        "--csv",
-        type=Path,
-        metavar="FOLDER",
-        help="also write the states, one CSV file per stage",
+    option(
+        parser,
+        "--points N",
+        "number of moments, or of rows that all CSV files have, to follow",
+        800,
     )
-    parser.add_argument(
-        "--method", choices=METHODS, default="tsne", help="method of embedding (default tsne)"
-    )
-    parser.add_argument(
-        "--layer",
-        choices=LAYERS,
-        default="latent",
-        help="layer to show (default latent, the last one)",
-    )
-    parser.add_argument(
-        "--points",
-        type=int,
-        default=800,
-        metavar="N",
-        help="number of moments, or of rows that all CSV files have, to follow (default 800)",
-    )
-    parser.add_argument(
-        "--dims", type=int, choices=(2, 3), default=2, help="dimensions of the page (default 2)"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of all random draws (default 0)"
-    )
+    option(parser, "--dims", "dimensions of the page", 2, choices=(2, 3))
+    option(parser, "--seed N", "seed of all random draws", 0)
 
 
 def main(args: argparse.Namespace) -> int:

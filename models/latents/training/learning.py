@@ -40,6 +40,7 @@ from ..collection import Collection
 from ..memory.held_out import log_loss
 from ..memory.past import ALL, fixed_order_baseline, recent_sound, score_with_past
 from ..memory.readings import Readings, decisive_readings, silence_readings
+from ..options import option
 from ..parts import Parts, parts_beside
 from ..quality import Quality, measure_quality
 from ..views import LIGHT, View, check_suffix, legend_below, picture
@@ -131,26 +132,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "run", type=Path, metavar="RUN", help="folder of a run of `turnstream train --snapshots`"
     )
-    parser.add_argument(
-        "--source",
-        type=Path,
+    option(
+        parser,
+        "--source SOURCE",
+        "dialogues to measure on, not trained on: manifest or collection",
+        kind=Path,
         required=True,
-        metavar="SOURCE",
-        help="dialogues to measure on, not trained on: manifest or collection",
     )
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE.png", help="file for the picture"
-    )
-    parser.add_argument(
-        "--csv", type=Path, metavar="FILE.csv", help="also write the figures as a table"
-    )
-    parser.add_argument(
-        "--moments",
-        type=int,
-        default=MOMENTS,
-        metavar="N",
-        help=f"number of moments to measure at (default {MOMENTS})",
-    )
+    option(parser, "--out FILE.png", "file for the picture", kind=Path, required=True)
+    option(parser, "--csv FILE.csv", "also write the figures as a table", kind=Path)
+    option(parser, "--moments N", "number of moments to measure at", MOMENTS)
 
 
 def main(args: argparse.Namespace) -> int:
