@@ -8,6 +8,7 @@ const MOST_POINTS = 20000;
 const MOST_COLUMNS = 2048;
 const STAGE_COLUMNS = ["stage", "epoch", "step", "batch"]; // of one file that holds several stages
 const NEAR = 8; // neighbours of a point
+const MOST_PRODUCTS = 4e9; // of two values, for principal components
 
 /** Rows of a CSV text, quoted cells and all. */
 function parseCsv(text) {
@@ -54,12 +55,15 @@ function representation({ name, header, rows }, keep) {
     const match = /^([A-Za-z_]*)(\d+)$/.exec(column);
     if (match && isNumber(column)) (series[match[1]] ??= []).push([Number(match[2]), column]);
   }
-  const whole = Object.values(series).filter((some) => some.length > 1
-    && Math.min(...some.map(([n]) => n)) < 2 && Math.max(...some.map(([n]) => n)) - Math.min(
-    ...some.map(([n]) => n)) === some.length - 1);
-  const columns = whole.length === 1 ? whole[0].sort((a, b) => a[0] - b[0])
-    .map(([, column]) => column) : header.filter((column) => ![...keep, "id", "wrong"]
-    .includes(column) && isNumber(column));
+  const whole = Object.entries(series).filter(([, some]) => {
+    const numbers = some.map(([number]) => number).sort((a, b) => a - b);
+    return numbers.length > 1 && numbers[0] < 2 && numbers.every((n, i) => n === numbers[0] + i);
+  });
+  const only = whole.length === 1 ? whole[0] : [];
+  const [, chosen] = whole.find(([prefix]) => prefix === "d") ?? only;
+  const others = () =>
+    header.filter((column) => ![...keep, "id", "wrong"].includes(column) && isNumber(column));
+  const columns = chosen?.sort((a, b) => a[0] - b[0]).map(([, column]) => column) ?? others();
   if (columns.length < 2)
     refuse(`${name}: expected x and y, or two or more columns of numbers, got `
     + `${header.slice(0, 8).join(", ")}`);
@@ -142,7 +146,8 @@ function principal(states, dims) {
   for (const s of states) for (let i = 0; i < s.length; i++) mean[i % width] += s[i] / total;
   const cov = new Float64Array(width * width);
   const row = new Float64Array(width);
-  for (const s of states) for (let n = 0; n < s.shape[0]; n++) {
+  const every = Math.ceil((total * width * width) / MOST_PRODUCTS); // so that a page answers
+  for (const s of states) for (let n = 0; n < s.shape[0]; n += every) {
     for (let k = 0; k < width; k++) row[k] = s[n * width + k] - mean[k];
     for (let a = 0; a < width; a++) for (let b = a, at = a * width + a; b < width; b++, at++)
       cov[at] += row[a] * row[b];
@@ -185,7 +190,7 @@ function principal(states, dims) {
     found.shape = [s.shape[0], dims];
     return found;
   });
-  return { places, shares: sizes.slice(0, dims).map((size) => size / (variance || 1)) };
+  return { places, shares: sizes.slice(0, dims).map((size) => size / (variance || 1)), every };
 }
 
 /** Indices of the nearest other points of one, in the full states of a stage. */

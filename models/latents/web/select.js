@@ -5,6 +5,7 @@
 
 const MOST_LISTED = 200;
 const MOST_NEAR = 30;
+const MOST_ASKED = 500; // selected points whose neighbours are looked for
 const selection = { keys: new Set(), clusters: [] };
 const selecting = element(right, "section", { id: "selection" });
 const itemOf = (key) => page.views.map((view) => view.item(key)).find(Boolean) ?? null;
@@ -105,12 +106,14 @@ function saySelection() {
   const told = shares(items, page.view.keys().map((key) => page.view.item(key)));
   if (told.length) element(selecting, "p", { id: "shares" }, `${told.join("; ")}.`);
   const here = keys.filter((key) => page.view.item(key));
-  const { near, share } = neighboursOf(here);
+  const asked = here.slice(0, MOST_ASKED);
+  const { near, share } = neighboursOf(asked);
   if (known(share)) {
     const chance = here.length / page.view.keys().length;
     element(selecting, "p", { id: "near-words" },
-      `In the full states, ${Math.round(100 * share)} % of the selected points' nearest `
-      + `neighbours are selected, too (by chance ${Math.round(100 * chance)} %). `
+      `In the full states, ${Math.round(100 * share)} % of the nearest neighbours of `
+      + `${asked.length < here.length ? `the first ${MOST_ASKED}` : "the"} selected points `
+      + `are selected, too (by chance ${Math.round(100 * chance)} %). `
       + `${counted(near.length, "other point")} lie near them:`);
     kit.button(element(selecting, "div", { className: "controls" }), "add-near",
       "select these, too", () => select([...keys, ...near.map(([key]) => key)]),

@@ -95,7 +95,8 @@ const stagesView = contents.stages && (() => {
     const shares = found.shares.map((share) => `${Math.round(100 * share)} %`).join(", ");
     data.places = found.places;
     data.words = `The places are the first ${state.dims} principal components of all files `
-      + `together, fitted in this page (${shares} of the variance of ${data.states[0].shape[1]} `
+      + `together, fitted in this page${found.every > 1 ? ` on one row in ${found.every}` : ""} `
+      + `(${shares} of the variance of ${data.states[0].shape[1]} `
       + `columns): one frame for every stage, so what moves here moved in the states. Principal `
       + `components show what varies most, not every neighbourhood; \`turnstream latents `
       + `animate\` fits t-SNE and UMAP of such files that hold still, and says how still.`;

@@ -523,7 +523,7 @@ async def test_a_lasso_selects_what_lies_in_it_and_its_clusters_become_a_label(
 
         near = contents["neighbours"]["latent"]["points"][inside]
         share = np.isin(near[near >= 0], inside).mean()
-        assert f"In the full states, {share:.0%} of".replace("%", " %") in await tab.text(
+        assert f"In the full states, {share:.0%} of the".replace("%", " %") in await tab.text(
             "#near-words"
         )
         await set_to(tab, "#cluster-name", "low, left")
