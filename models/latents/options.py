@@ -32,4 +32,5 @@ def option(
         words += f" (default {f'{default:g}' if isinstance(default, float) else default})"
     if metavar:
         more["metavar"] = metavar
-    parser.add_argument(flag, help=words, default=default, type=kind, **more)
+    more |= {"help": words, "default": default, "type": kind}
+    parser.add_argument(flag, **more)

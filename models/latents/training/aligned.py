@@ -179,7 +179,7 @@ def _fit(
         return np.stack([fitted.transform(stage) for stage in stages])
     if method == "tsne":
         perplexity = min(PERPLEXITY, (count - 1) // 3)
-        return fit_tsne(stages, dims, perplexity, seed, advance=advance)
+        return np.asarray(fit_tsne(stages, dims, perplexity, seed, advance=advance), np.float64)
     if method == "umap":
-        return fit_umap(stages, dims, min(NEIGHBOURS, count - 1), seed)
+        return np.asarray(fit_umap(stages, dims, min(NEIGHBOURS, count - 1), seed), np.float64)
     raise ConfigError(f"expected a method, one of {', '.join(METHODS)}, got {method!r}")
