@@ -14,7 +14,7 @@ from ..labels import OTHERS, UNKNOWN
 from ..views import COLOURS, LIGHT, View, picture
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#b8a800")
-MARKERS = ".os^vDPX*"  # with the colours, which alone would not tell everyone
+MARKERS = "os^vDPX*"  # with the colours, which alone would not tell everyone
 ELSE = "doing something else"  # of a situation
 FAINT = {UNKNOWN: "#dddddd", OTHERS: "#999999", ELSE: COLOURS["other"]}
 
