@@ -438,19 +438,6 @@ def labels_file(folder: Path, number: int) -> Path:
     return folder / LABELS / f"{number:05d}.parquet"
 
 
-def shift_probability(frames: Columns) -> NDArray[np.float32]:
-    """Return the probability that who did not speak last speaks next, (T,).
-
-    It is NaN before anyone has spoken.
-
-    Args:
-        frames: `holder` and `p_next` of a dialogue.
-    """
-    holder = np.nan_to_num(frames["holder"][:, 0].astype(np.float64), nan=-1).astype(np.int64)
-    other = frames["p_next"][np.arange(len(holder)), np.where(holder == 0, 1, 0)]
-    return np.where(holder < 0, np.nan, other).astype(np.float32)
-
-
 def by_frame(rows: NDArray[Any]) -> NDArray[Any]:
     """(2 T, ...) in the order of the file to (T, 2, ...)."""
     return rows.reshape(-1, 2, *rows.shape[1:])

@@ -30,8 +30,8 @@ VIEWS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
         "the space of states coloured by any column, such as a label of your own, as a picture",
     ),
     "explore": (
-        "space.explore",
-        "a page to go from a point of the latent space to its moment, with sound, and from a moment to its point",
+        "paths.explore",
+        "a page to go from a point or path to its moment, with sound, and back; to select and compare",
     ),
     "gates": (
         "cells.saturation",
@@ -106,6 +106,10 @@ VIEWS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
     "animate": (
         "training.animate",
         "a page in which the same points move from stage to stage of training, or from network to network",
+    ),
+    "page": (
+        "paths.page",
+        "a page that takes CSV files of points by drag and drop, one for each stage, without a server",
     ),
     "learning": (
         "training.learning",

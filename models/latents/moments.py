@@ -6,8 +6,9 @@ Everything follows from who spoke when, (2, T) at 50 Hz, from known backchannels
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,6 +140,19 @@ def find_moments(
         found,
         key=lambda moment: (moment.start_frame, EVENT_KINDS.index(moment.kind), moment.speaker),
     )
+
+
+def shift_probability(frames: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    """Return the probability that who did not speak last speaks next, (T,).
+
+    NaN before anyone has spoken.
+
+    Args:
+        frames: `holder` and `p_next` of a dialogue, (T, 2) each.
+    """
+    holder = np.nan_to_num(frames["holder"][:, 0].astype(np.float64), nan=-1).astype(np.int64)
+    other = frames["p_next"][np.arange(len(holder)), np.where(holder == 0, 1, 0)]
+    return np.where(holder < 0, np.nan, other).astype(np.float32)
 
 
 def ending_of(text: str) -> str:

@@ -3,13 +3,44 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from .collection import LAYERS
 from .views import View, check_suffix
 
 RESUMED = "picture to write; an interrupted run of the same FILE.png is resumed"
 FILES = ("csv", "json", "npz")  # written beside a picture
+
+
+def option(
+    parser: argparse.ArgumentParser,
+    name: str,
+    words: str,
+    default: Any = None,
+    kind: Callable[[str], Any] | None = None,
+    **more: Any,
+) -> None:
+    """Add an option.
+
+    Args:
+        parser: to add it to.
+        name: flag and metavar, such as "--seed N"; without a metavar it needs `choices`.
+        words: its help, which ends with the default unless it speaks of one.
+        default: None where there is none.
+        kind: of the value; None takes that of the default, or text.
+        more: for `add_argument`.
+    """
+    flag, _, metavar = name.partition(" ")
+    if kind is None and default is not None and not isinstance(default, list):
+        kind = type(default)
+    if default is not None and "(default" not in words:
+        words += f" (default {f'{default:g}' if isinstance(default, float) else default})"
+    if metavar:
+        more["metavar"] = metavar
+    more |= {"help": words, "default": default, "type": kind}
+    parser.add_argument(flag, **more)
 
 
 def add_out(
@@ -57,10 +88,9 @@ def add_number(
         what, metavar: of the option.
     """
     if isinstance(default, type):
-        parser.add_argument(flag, type=default, metavar=metavar, help=what)
+        option(parser, f"{flag} {metavar}", what, kind=default)
     else:
-        words = f"{what} (default {default:g})"
-        parser.add_argument(flag, type=type(default), default=default, metavar=metavar, help=words)
+        option(parser, f"{flag} {metavar}", what, default)
 
 
 def add_seed(parser: argparse.ArgumentParser) -> None:

@@ -23,8 +23,7 @@ from ..dialogues.activity import Samples
 from ..dialogues.manifest import Dialogue
 from ..evaluation.page import STYLE
 from ..evaluation.plots import DPI, THEMES, styled_panels
-from .collect import load_sound
-from .collection import CollectedDialogue
+from .collection import CollectedDialogue, Collection
 from .fonts import fonts_for
 
 LIGHT = THEMES[0]
@@ -208,6 +207,23 @@ def dialogue_of(collected: CollectedDialogue) -> Dialogue:
     )
 
 
+def number_of(collection: Collection, name: str | None) -> int:
+    """The number of a dialogue; None is the first.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    names = [dialogue.id for dialogue in collection.dialogues]
+    if name is None:
+        return 0
+    if name not in names:
+        some = f"{', '.join(names[:5])}{', ...' * (len(names) > 5)}"
+        raise ConfigError(
+            f"expected one of the {len(names)} dialogues of the collection ({some}), got {name!r}"
+        )
+    return names.index(name)
+
+
 def sound_of(collected: CollectedDialogue) -> Samples:
     """A collected dialogue's sound, (2, N) at SOUND_RATE_HZ.
 
@@ -215,6 +231,8 @@ def sound_of(collected: CollectedDialogue) -> Samples:
         ConfigError: it has none.
         DialogueError: its files cannot be read any more.
     """
+    from .collect import load_sound  # loads torch
+
     return load_sound(dialogue_of(collected), SOUND_RATE_HZ)
 
 

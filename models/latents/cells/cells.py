@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 from ....stream.errors import DialogueError
 from ...turn_model import TurnModel
 from ..collect import add_model_argument, add_source_argument, opened_collection, own_network
-from ..collection import Collection, shift_probability
+from ..collection import Collection
+from ..moments import shift_probability
 from ..options import add_out, add_stretch, check_files, shown
 from ..quality import quality_of
 from ..views import (

@@ -17,23 +17,25 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ....stream.saved_embedding import SavedEmbedding
 from ...dialogues.activity import Samples
 from ...evaluation.shift_hold import SCORE_S
+from ..bars import bar
 from ..collect import add_model_argument, add_source_argument, load_sound, opened_collection
 from ..collection import LAYERS, Collection, Event
 from ..fonts import fonts_for
 from ..importing import UNKNOWN
+from ..options import option
 from ..quality import quality_of
 from ..space.fitting import placer, projection_for
-from ..space.trust import FIGURES, UNSTABLE
-from ..views import SOUND_RATE_HZ, View, check_suffix, dialogue_of, envelope
+from ..space.trust import TITLES, UNSTABLE, figures_in_words
+from ..views import SOUND_RATE_HZ, View, check_suffix, dialogue_of, envelope, number_of
 from .film_file import pictures, write_film
 from .film_planes import Plane
 from .film_stretch import SIDES, Stretch, clock
@@ -45,69 +47,46 @@ CLOUD = 2500  # points, where the projection brings no places
 LOUDNESS_HZ, CLOSE_LOUDNESS_HZ = 100.0, 400.0  # of the waveforms, the latter of a few seconds
 CLOSE_S = 6.0
 LONGEST_NAME, LEGEND_LETTERS = 24, 150  # what there is room for at the top
-METHODS = {
-    "plane": "principal components",
-    "pca": "principal components",
-    "autoencoder": "autoencoder's bottleneck",
-    "tsne": "t-SNE",
-    "umap": "UMAP",
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents film`."""
     add_source_argument(parser)
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE.mp4", help="file for the film"
+    option(parser, "--out FILE.mp4", "file for the film", kind=Path, required=True)
+    option(parser, "--dialogue ID", "dialogue of SOURCE to show (default: the first)")
+    option(
+        parser,
+        "--start SECONDS",
+        "time in the dialogue to begin at (default: its start)",
+        kind=float,
     )
-    parser.add_argument(
-        "--dialogue", metavar="ID", help="dialogue of SOURCE to show (default: the first)"
+    option(parser, "--end SECONDS", "time in the dialogue to end at (default: its end)", kind=float)
+    option(
+        parser,
+        "--event N",
+        f"show one of the dialogue's shifts and holds, counted from 0, {SLOWER} times slower "
+        "and without sound",
+        kind=int,
     )
-    parser.add_argument(
-        "--start",
-        type=float,
-        metavar="SECONDS",
-        help="time in the dialogue to begin at (default: its start)",
+    option(
+        parser,
+        "--embedding FILE.json",
+        "embedding of the last layer, from `turnstream latents project` (default: the bundled "
+        "plane, or principal components)",
+        kind=Path,
     )
-    parser.add_argument(
-        "--end",
-        type=float,
-        metavar="SECONDS",
-        help="time in the dialogue to end at (default: its end)",
+    option(
+        parser,
+        "--embedding-speaker FILE.json",
+        "embedding of the first layer (default: principal components of SOURCE)",
+        kind=Path,
     )
-    parser.add_argument(
-        "--event",
-        type=int,
-        metavar="N",
-        help=(
-            f"show one of the dialogue's shifts and holds, counted from 0, {SLOWER} times slower "
-            "and without sound"
-        ),
-    )
-    parser.add_argument(
-        "--embedding",
-        type=Path,
-        metavar="FILE.json",
-        help=(
-            "embedding of the last layer, from `turnstream latents project` (default: the bundled "
-            "plane, or principal components)"
-        ),
-    )
-    parser.add_argument(
-        "--embedding-speaker",
-        type=Path,
-        metavar="FILE.json",
-        help="embedding of the first layer (default: principal components of SOURCE)",
-    )
-    parser.add_argument(
-        "--fps", type=int, default=25, metavar="N", help="pictures per second (default %(default)s)"
-    )
-    parser.add_argument(
-        "--height",
-        type=int,
-        default=720,
-        metavar="N",
-        help="height of the picture in pixels; it is 16:9 (default %(default)s)",
+    option(parser, "--fps N", "pictures per second (default %(default)s)", 25)
+    option(
+        parser,
+        "--height N",
+        "height of the picture in pixels; it is 16:9 (default %(default)s)",
+        720,
     )
     add_model_argument(parser)
 
@@ -128,21 +107,12 @@ def main(args: argparse.Namespace) -> int:
             for layer in LAYERS
             if layer in collection.about.sizes
         }
+        shape = {"fps": args.fps, "height": args.height}
         if event is not None:
-            view = film_of_event(
-                collection, event, projections, args.out, fps=args.fps, height=args.height
-            )
+            view = film_of_event(collection, event, projections, args.out, **shape)
         else:
-            view = film(
-                collection,
-                number,
-                projections,
-                args.out,
-                args.start,
-                args.end,
-                fps=args.fps,
-                height=args.height,
-            )
+            part = args.start, args.end
+            view = film(collection, number, projections, args.out, *part, **shape)
     print(f"{view.caption}\n{view.path}")
     return 0
 
@@ -184,20 +154,8 @@ def film(
         ]
     )
     title = f"{_short(collection.dialogues[number].id)}, {clock(start_s)} to {clock(end_s)}, in {_short(collection.about.model)}"
-    times_s = _times(start_s, end_s, 1 / fps)
-    drawn = pictures(
-        stretch,
-        planes,
-        times_s,
-        height=check_shape(fps, height),
-        trail_s=TRAIL_S,
-        title=title,
-        words=_legend(trail, below),
-    )
-    shown = tqdm(drawn, "film", len(times_s), unit="picture", disable=None)
-    with fonts_for(out):
-        write_film(out, shown, fps, height, sound, title, caption)
-    return View(out, f"Film: {title}", caption)
+    view, words = View(out, title, caption), _legend(trail, below)
+    return _write(view, stretch, planes, sound, TRAIL_S, words, fps, height)
 
 
 def film_of_event(
@@ -238,21 +196,8 @@ def film_of_event(
     title = (
         f"{what[0].upper()}{what[1:]}, {slower} times slower, in {_short(collection.about.model)}"
     )
-    times_s = _times(start_s, end_s, 1 / fps / slower)
-    words = _legend("all since the film began", below)
-    drawn = pictures(
-        stretch,
-        planes,
-        times_s,
-        height=check_shape(fps, height),
-        trail_s=np.inf,
-        title=title,
-        words=words,
-    )
-    shown = tqdm(drawn, "film", len(times_s), unit="picture", disable=None)
-    with fonts_for(out):
-        write_film(out, shown, fps, height, None, title, caption)
-    return View(out, f"Film: {title}", caption)
+    view, words = View(out, title, caption), _legend("all since the film began", below)
+    return _write(view, stretch, planes, None, np.inf, words, fps, height, slower)
 
 
 def check_shape(fps: int, height: int) -> int:
@@ -266,22 +211,6 @@ def check_shape(fps: int, height: int) -> int:
     if height % 2 or not 180 <= height <= 2160:
         raise ConfigError(f"expected an even height of 180 to 2160 pixels, got {height}")
     return height
-
-
-def number_of(collection: Collection, name: str | None) -> int:
-    """The number of a dialogue; None is the first.
-
-    Raises:
-        ConfigError: there is none of this name.
-    """
-    names = [dialogue.id for dialogue in collection.dialogues]
-    if name is None:
-        return 0
-    if name not in names:
-        raise ConfigError(
-            f"expected one of the {len(names)} dialogues of the collection ({', '.join(names[:5])}{', ...' * (len(names) > 5)}), got {name!r}"
-        )
-    return names.index(name)
 
 
 def event_of(collection: Collection, number: int, index: int) -> Event:
@@ -321,10 +250,29 @@ def _part(
 
 def _times(start_s: float, end_s: float, step_s: float) -> list[float]:
     """Of the pictures: the middle of the time in which each is seen."""
-    return [
-        start_s + (count + 0.5) * step_s
-        for count in range(max(1, round((end_s - start_s) / step_s)))
-    ]
+    count = max(1, round((end_s - start_s) / step_s))
+    return [start_s + (number + 0.5) * step_s for number in range(count)]
+
+
+def _write(
+    view: View,
+    stretch: Stretch,
+    planes: Mapping[str, Plane],
+    sound: Samples | None,
+    trail_s: float,
+    words: str,
+    fps: int,
+    height: int,
+    slower: int = 1,
+) -> View:
+    """Draw a film, so many times slower, and write it."""
+    times_s = _times(stretch.start_s, stretch.end_s, 1 / fps / slower)
+    look: dict[str, Any] = {"title": view.title, "words": words, "trail_s": trail_s}
+    drawn = pictures(stretch, planes, times_s, height=check_shape(fps, height), **look)
+    shown = bar(drawn, "film", "picture", len(times_s))
+    with fonts_for(view.path):
+        write_film(view.path, shown, fps, height, sound, view.title, view.caption)
+    return replace(view, title=f"Film: {view.title}")
 
 
 def _sound(collection: Collection, number: int, start_s: float, end_s: float) -> Samples | None:
@@ -408,7 +356,7 @@ def _look(
 
 
 def _subtitle(projection: SavedEmbedding) -> str:
-    words = METHODS[projection.method]
+    words = TITLES[projection.method]
     if "explained" in projection.settings:
         explained = projection.settings["explained"]
         pairs = zip(
@@ -419,10 +367,7 @@ def _subtitle(projection: SavedEmbedding) -> str:
         words += " " + " and ".join(
             f"{component} ({share:.0%} of the variance)" for component, share in pairs
         )
-    measured = [
-        f"{name} {projection.trust[name]:.2f}" for name in FIGURES if name in projection.trust
-    ]
-    return "\n".join([words, ", ".join(measured)])
+    return f"{words}\n{figures_in_words(projection)}"
 
 
 def _below(stretch: Stretch, sounding: bool) -> str:
@@ -464,7 +409,7 @@ def _points(planes: Mapping[str, Plane], trail: str, below: str) -> str:
         "latent": "the last one, which hears both",
     }
     layers = "; ".join(
-        f"{what[layer]} ({METHODS[plane.projection.method]})" for layer, plane in planes.items()
+        f"{what[layer]} ({TITLES[plane.projection.method]})" for layer, plane in planes.items()
     )
     return (
         f"{'From left to right: ' * (len(planes) > 1)}{layers}. A point is what the network holds in mind of one speaker, filled while the speaker speaks; "

@@ -13,27 +13,51 @@ from __future__ import annotations
 import argparse
 import html
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError, TurnstreamError
+from ....stream.saved_embedding import SavedEmbedding
 from ....stream.sources import bundled_sample
 from ...checkpoint import load_checkpoint
 from ...evaluation.page import STYLE
+from ...evaluation.shift_hold import SCORE_S
 from ...runs.run_folder import find_snapshots
 from ...turn_model import TurnModel
+from ..bars import bar
+from ..cells.activations import activations_picture
+from ..cells.cells import cell_page
+from ..cells.saturation import draw_saturation, gate_saturation
+from ..cells.unit_search import find_units
+from ..cells.units import draw_units
 from ..collect import add_model_argument, load_network, name_of, opened_collection
-from ..collection import Collection
+from ..collection import LAYERS, Collection
+from ..events.averages import average_pictures
+from ..events.probe_results import draw_probes
+from ..events.probes import probe
+from ..film.film import film, film_of_event
+from ..interventions.effect_results import draw_ranking
+from ..interventions.effects import mean_state, rank_units
+from ..interventions.silence_windows import silence_windows
+from ..memory.connectivity_view import view_connectivity
+from ..memory.encoder_view import encoder_picture
+from ..memory.moment_view import view_moment
+from ..memory.oracles_view import view_oracles
+from ..memory.past_view import view_past
+from ..options import option
+from ..paths.page import empty_page, explorer
+from ..paths.paths_picture import conversation_picture, paths_picture
 from ..quality import quality_of
-from ..views import View
-
-if TYPE_CHECKING:
-    from ....stream.saved_embedding import SavedEmbedding
+from ..space.colour import colour_picture
+from ..space.fitting import projection_for
+from ..space.project import project
+from ..training.animate import animate, animation_page, moving_stages
+from ..training.learning import draw_learning, learn
+from ..views import View, dialogue_of
 
 INDEX, DONE, COLLECTED = "index.html", "gallery.json", "collection"
 SHOWN_S = 60.0  # of the longest dialogue, where a view shows one from its beginning
@@ -42,6 +66,8 @@ LAYERS_IN_WORDS = (
     "The first layer is the per-speaker RNN, which hears one channel; the last one is the cross-speaker RNN, which hears what both hold in mind. "
     "Each caption says what was measured; a picture of few events can mislead, and its caption says how few they are."
 )
+STATES, EVENTS, PATHS = "The space of states", "Around events", "Paths and film"
+CELLS, MEMORY, TRAINING = "Cells and gates", "Memory", "Training"
 SPACES = {
     "tsne": "space_tsne",
     "umap": "space_umap",
@@ -74,8 +100,6 @@ class Room:
 
     def fitted(self, method: str, layer: str = "latent") -> SavedEmbedding | None:
         """A projection that was fitted for the gallery; None where there is none, or only one of another network."""
-        from ..space.fitting import projection_for
-
         path = self.space(method, layer)
         try:
             return projection_for(self.collection, path) if path.is_file() else None
@@ -85,33 +109,31 @@ class Room:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents gallery`."""
-    parser.add_argument(
-        "--source",
-        type=Path,
-        metavar="SOURCE",
-        help="dialogues to show: manifest, audio file or collection (default: the bundled call)",
+    option(
+        parser,
+        "--source SOURCE",
+        "dialogues to show: manifest, audio file or collection (default: the bundled call)",
+        kind=Path,
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
+    option(
+        parser,
+        "--out FOLDER",
+        "folder for the views; open its index.html",
+        kind=Path,
         required=True,
-        metavar="FOLDER",
-        help="folder for the views; open its index.html",
     )
-    parser.add_argument(
-        "--only",
+    option(
+        parser,
+        "--only WORD",
+        "make only views whose names contain one of these words, such as gate or t-SNE",
         nargs="+",
-        metavar="WORD",
-        help="make only views whose names contain one of these words, such as gate or t-SNE",
     )
-    parser.add_argument(
-        "--run",
-        type=Path,
-        metavar="FOLDER",
-        help=(
-            "run of `turnstream train --snapshots`, to show what was learned first and how the "
-            "space changed (default: before and after training)"
-        ),
+    option(
+        parser,
+        "--run FOLDER",
+        "run of `turnstream train --snapshots`, to show what was learned first and how the "
+        "space changed (default: before and after training)",
+        kind=Path,
     )
     add_model_argument(parser)
 
@@ -141,7 +163,7 @@ def make_views(
     Raises:
         ConfigError: no view has such a name.
     """
-    steps = list(_steps(room))
+    steps = _steps(room)
     asked = {
         name
         for _, name, _ in steps
@@ -160,7 +182,7 @@ def make_views(
     done = _read_done(room.out, key)
     made: list[tuple[str, View]] = []
     missing: dict[str, str] = {}
-    for section, title, make in tqdm(steps, desc="gallery", unit="view", disable=None):
+    for section, title, make in bar(steps, "gallery", "view"):
         if title not in done:
             if title not in asked:
                 continue
@@ -197,236 +219,132 @@ def _read_done(out: Path, key: list[object]) -> dict[str, list[dict[str, str]]]:
     }
 
 
-def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]]:
-    """(section, name, how it is made) of every view. What a view needs is imported when it is made."""
+def _steps(room: Room) -> list[tuple[str, str, Callable[[], Sequence[View]]]]:
+    """(section, name, how it is made) of every view."""
     collection, model, out = room.collection, room.model, room.out
     longest = max(range(len(collection.dialogues)), key=collection.frame_count)
     end_s = min(SHOWN_S, collection.frame_count(longest) / collection.frame_rate_hz)
+    dialogue, name = collection.dialogues[longest].id, room.name
 
-    def fitted(method: str, layer: str = "latent", dims: int = 2) -> Callable[[], list[View]]:
-        def make() -> list[View]:
-            from ..space.project import project
+    def space(method: str, layer: str = "latent") -> list[View]:
+        path = room.space(method, layer)
+        return [project(collection, method, path, path.with_suffix(".png"), layer=layer)]
 
-            path = room.space(method, layer)
-            return [
-                project(collection, method, path, path.with_suffix(".png"), layer=layer, dims=dims)
-            ]
-
-        return make
-
-    yield "The space of states", "t-SNE of the last layer", fitted("tsne")
-    yield "The space of states", "t-SNE of the first layer", fitted("tsne", "latent_speaker")
-    yield "The space of states", "UMAP", fitted("umap")
-    yield "The space of states", "denoising autoencoder", fitted("autoencoder")
-    yield "The space of states", "principal components", fitted("pca")
-
-    def explore() -> list[View]:
-        from ..space.explore import explore
-
-        spaces = [
-            space
-            for method in SPACES
-            for layer in ("latent", "latent_speaker")
-            if (space := room.fitted(method, layer)) is not None
-        ]
-        if not spaces:
-            raise ConfigError(
-                "expected a projection to explore, got none, since none could be fitted"
-            )
-        return [explore(collection, spaces, out / "explore.html")]
-
-    yield "The space of states", "explorer", explore
-
-    def average(contrast: str) -> Callable[[], list[View]]:
-        def make() -> list[View]:
-            from ..events.averages import average_pictures
-
-            return [average_pictures(collection, out / f"average_{contrast}.png", contrast)]
-
-        return make
-
-    for contrast in ("shift-hold", "gap-pause", "speaker-listener"):
-        yield "Around events", f"average encodings, {contrast}", average(contrast)
-
-    def probes() -> list[View]:
-        from ..events.probe_results import draw_probes
-        from ..events.probes import probe
-
-        return [
-            draw_probes(
-                probe(collection, model=model, parts=out / "probes.parts"), out / "probes.png"
-            )
-        ]
-
-    yield "Around events", "probes", probes
+    def explored() -> list[View]:
+        fitted = [room.fitted(method, layer) for method in SPACES for layer in LAYERS]
+        spaces = [found for found in fitted if found is not None]
+        spaces += [projection_for(collection, None), projection_for(collection, None, dims=3)]
+        return [explorer(collection, spaces, out / "explore.html")]
 
     def paths() -> list[View]:
-        from ..paths.paths import paths_page
-        from ..paths.paths_picture import conversation_picture, paths_picture
-        from ..space.fitting import projection_for
-
-        plane, space = projection_for(collection, None), projection_for(collection, None, dims=3)
-        identity = collection.dialogues[longest].id
+        plane, path = projection_for(collection, None), out / "conversation.png"
+        part = (0.0, end_s)
         return [
             paths_picture(collection, plane, out / "paths.png"),
-            paths_page(collection, plane, out / "paths.html", second=space),
-            conversation_picture(
-                collection, plane, out / "conversation.png", identity, (0.0, end_s)
-            ),
+            conversation_picture(collection, plane, path, dialogue, part),
         ]
-
-    yield "Paths and film", "paths", paths
 
     def films() -> list[View]:
-        from ..film.film import event_of, film, film_of_event
-        from ..space.fitting import projection_for
-
-        spaces = {
-            layer: room.fitted("tsne", layer) or projection_for(collection, None, layer)
-            for layer in ("latent_speaker", "latent")
-        }
+        planes = {layer: projection_for(collection, None, layer) for layer in LAYERS}
+        spaces = {layer: room.fitted("tsne", layer) or planes[layer] for layer in LAYERS}
         made = [film(collection, longest, spaces, out / "film.mp4", 0.0, end_s)]
-        if collection.events("shift", "hold"):
-            event = collection.events("shift", "hold")[0]
-            planes = {layer: projection_for(collection, None, layer) for layer in spaces}
-            made.append(
-                film_of_event(
-                    collection,
-                    event_of(collection, event.number, 0),
-                    planes,
-                    out / "film_of_event.mp4",
-                )
-            )
+        for event in collection.events("shift", "hold")[:1]:
+            made.append(film_of_event(collection, event, planes, out / "film_of_event.mp4"))
         return made
 
-    yield "Paths and film", "film", films
-
-    def units() -> list[View]:
-        from ..cells.cells import cell_page
-        from ..cells.unit_search import find_units
-        from ..cells.units import draw_units
-
+    def tracking() -> list[View]:
         search = find_units(collection)
-        identity = collection.dialogues[longest].id
-        return [
-            draw_units(search, out / "units.png"),
-            cell_page(
-                collection,
-                out / "cell.html",
-                model=model,
-                search=search,
-                dialogue=identity,
-                end_s=end_s,
-            ),
-        ]
-
-    yield "Cells and gates", "units", units
+        which = partial(cell_page, model=model, search=search, dialogue=dialogue, end_s=end_s)
+        return [draw_units(search, out / "units.png"), which(collection, out / "cell.html")]
 
     def used() -> list[View]:
-        from ..cells.unit_search import find_units
-        from ..interventions.effect_results import draw_ranking
-        from ..interventions.effects import mean_state, rank_units
-        from ..interventions.silence_windows import silence_windows
-
-        windows = silence_windows(model, collection)
-        ranking = rank_units(model, windows, "latent", mean_state(collection, "latent"))
+        windows, mean = silence_windows(model, collection), mean_state(collection, "latent")
+        ranking = rank_units(model, windows, "latent", mean)
         return [draw_ranking(ranking, find_units(collection), out / "intervene.png")]
 
-    yield "Cells and gates", "which units are used", used
-
-    def activations() -> list[View]:
-        from ..cells.activations import activations_picture
-
-        return [
-            activations_picture(
-                collection,
-                out / "activations.png",
-                model=model,
-                dialogue=collection.dialogues[longest].id,
-                end_s=end_s,
-            )
-        ]
-
-    yield "Cells and gates", "activations", activations
-
     def gates() -> list[View]:
-        from ..cells.saturation import draw_saturation, gate_saturation
-        from ..views import dialogue_of
-
         found = gate_saturation(model, [dialogue_of(dialogue) for dialogue in collection.dialogues])
         quality = quality_of(collection).in_words()
         return [draw_saturation(found, out / "gates.png", room.name, quality)]
 
-    yield "Cells and gates", "gate saturation", gates
-
-    def encoder() -> list[View]:
-        from ..memory.encoder_view import encoder_picture
-
-        features, encoder = model.config.features, model.config.encoder
-        path = out / "encoder.png"
-        return [encoder_picture(room.name, features, encoder, model.encoder, path)]
-
-    yield "Memory", "what the encoder sees", encoder
-
-    def connectivity() -> list[View]:
-        from ..memory.connectivity_view import view_connectivity
-
-        return [view_connectivity(collection, model, out / "connectivity.png", name=room.name)]
-
-    yield "Memory", "connectivity", connectivity
-
     def moment() -> list[View]:
-        from ...evaluation.shift_hold import SCORE_S
-        from ..memory.moment_view import view_moment
-
         shifts = collection.events("shift")
         if not shifts:
             raise ConfigError("expected a dialogue with a shift, got none")
-        event, path = shifts[0], out / "moment.png"
-        which = {"dialogue": event.dialogue, "speaker": event.next, "name": room.name}
-        return [view_moment(collection, model, event.start_s + SCORE_S, path, **which)]
-
-    yield "Memory", "one moment", moment
-
-    def past() -> list[View]:
-        from ..memory.past_view import view_past
-
-        return [view_past(collection, model, out / "past.png", name=room.name)]
-
-    yield "Memory", "quality against the past heard", past
-
-    def oracles() -> list[View]:
-        from ..memory.oracles_view import view_oracles
-
-        return view_oracles(collection, model, out / "oracles.png", name=room.name)
-
-    yield "Memory", "errors by oracles", oracles
-
-    if room.run is not None:
-        run = room.run
-
-        def learning() -> list[View]:
-            from ..training.learning import draw_learning, learn
-
-            return [draw_learning(learn(find_snapshots(run), collection), out / "learning.png")]
-
-        yield "Training", "what is learned first", learning
+        where, when_s = out / "moment.png", shifts[0].start_s + SCORE_S
+        of = partial(view_moment, dialogue=shifts[0].dialogue, speaker=shifts[0].next, name=name)
+        return [of(collection, model, when_s, where)]
 
     def animation() -> list[View]:
-        from ..training.animate import animate, animation_page
-        from ..training.stages import follow, read_stages
-
         networks = {"before training": untrained(model), "trained": model}
         if room.run is not None:
             networks = {
                 folder.name: load_checkpoint(folder) for folder in find_snapshots(room.run).values()
             }
-        stages = replace(
-            read_stages(networks, collection, follow(collection, 600), "latent"), origin="run"
-        )
-        return [animation_page(animate(stages, "tsne"), out / "animation.html")]
+        stages = moving_stages(networks, collection, 600, "latent")
+        found = animate(replace(stages, origin="run"), "tsne")
+        return [animation_page(found, out / "animation.html")]
 
-    yield "Training", "animation over training", animation
+    def coloured(by: str) -> list[View]:
+        plane = projection_for(collection, None)
+        return [colour_picture(collection, plane, by, out / f"colour_{by}.png")]
+
+    def average(contrast: str) -> list[View]:
+        return [average_pictures(collection, out / f"average_{contrast}.png", contrast)]
+
+    def probes() -> list[View]:
+        found = probe(collection, model=model, parts=out / "probes.parts")
+        return [draw_probes(found, out / "probes.png")]
+
+    def encoder() -> list[View]:
+        features, config = model.config.features, model.config.encoder
+        path = out / "encoder.png"
+        return [encoder_picture(room.name, features, config, model.encoder, path)]
+
+    def activations() -> list[View]:
+        path = out / "activations.png"
+        return [activations_picture(collection, path, model=model, dialogue=dialogue, end_s=end_s)]
+
+    def learned(run: Path) -> list[View]:
+        return [draw_learning(learn(find_snapshots(run), collection), out / "learning.png")]
+
+    by, seen = [*collection.labels, "floor"], (collection, model)
+    contrasts = ("shift-hold", "gap-pause", "speaker-listener")
+    steps: list[tuple[str, str, Callable[[], Sequence[View]]]] = [
+        (STATES, "t-SNE of the last layer", lambda: space("tsne")),
+        (STATES, "t-SNE of the first layer", lambda: space("tsne", "latent_speaker")),
+        (STATES, "UMAP", lambda: space("umap")),
+        (STATES, "denoising autoencoder", lambda: space("autoencoder")),
+        (STATES, "principal components", lambda: space("pca")),
+        *((STATES, f"coloured by {column}", partial(coloured, column)) for column in by),
+        (STATES, "explorer of points and paths", explored),
+        *((EVENTS, f"average encodings, {two}", partial(average, two)) for two in contrasts),
+        (EVENTS, "probes", probes),
+        (PATHS, "paths", paths),
+        (PATHS, "film", films),
+        (CELLS, "units", tracking),
+        (CELLS, "which units are used", used),
+        (CELLS, "activations", activations),
+        (CELLS, "gate saturation", gates),
+        (MEMORY, "what the encoder sees", encoder),
+        (
+            MEMORY,
+            "connectivity",
+            lambda: [view_connectivity(*seen, out / "connectivity.png", name=name)],
+        ),
+        (MEMORY, "one moment", moment),
+        (
+            MEMORY,
+            "quality against the past heard",
+            lambda: [view_past(*seen, out / "past.png", name=name)],
+        ),
+        (MEMORY, "errors by oracles", lambda: view_oracles(*seen, out / "oracles.png", name=name)),
+        (TRAINING, "animation over training", animation),
+        (TRAINING, "page for files of your own", lambda: [empty_page(out / "page.html")]),
+    ]
+    if room.run is not None:
+        steps.append((TRAINING, "what is learned first", partial(learned, room.run)))
+    return steps
 
 
 def untrained(model: TurnModel) -> TurnModel:

@@ -12,17 +12,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ....stream.saved_embedding import SavedEmbedding
 from ...evaluation.shift_hold import SCORE_S
+from ..bars import bar
 from ..collection import Collection, Event
 from ..moments import EVENT_KINDS
-from ..space.fitting import placer
+from ..space.fitting import place_known, placer
 
+BEFORE_S, AFTER_S, MOST = 1.0, 0.5, 200  # of paths, unless others are asked for
 MOST_FRAMES = 300_000  # of all paths together: their states are held at once
-PLACED_EVERY = 3  # frames that are placed by a projection without a formula, which takes long
+# Frames that are placed: by a formula all, else some, since that takes long.
+PLACED_EVERY = {True: 1, False: 3}
+NEAR = 5  # paths that are known to be near to one
 ROLES = ("speaker", "listener")  # before the event; axis of places
 TRUE = {
     "shift": "shift",
@@ -70,6 +73,7 @@ class Paths:
         last_states: full states of the speaker at the last points, (E, H).
         nearest: of each event, the one of the other class whose path is nearest to its own, -1 where there is none, (E,).
         distance: to it, (E,): root mean square over the frames up to the last point of how far the speaker's full states lie apart.
+        near: of each event, the NEAR events of any class whose paths are, -1 where there are fewer, (E, NEAR).
         typical: median of such distances between any two paths; NaN of fewer than two.
         shortened: how many paths the edges of a dialogue cut short.
         left_out: how many events lie beyond the states of their dialogue, and have no path.
@@ -85,6 +89,7 @@ class Paths:
     last_states: Float32
     nearest: NDArray[np.int64]
     distance: Float32
+    near: NDArray[np.int32]
     typical: float
     shortened: int
     left_out: int
@@ -115,9 +120,9 @@ def gather_paths(
     projections: Sequence[SavedEmbedding],
     kinds: Sequence[str] = ("shift", "hold"),
     *,
-    before_s: float = 1.0,
-    after_s: float = 0.5,
-    most: int = 200,
+    before_s: float = BEFORE_S,
+    after_s: float = AFTER_S,
+    most: int = MOST,
     seed: int = 0,
 ) -> Paths:
     """Draw events, and place the states around them.
@@ -148,7 +153,7 @@ def gather_paths(
     speaker: list[Float32] = []
     times = np.zeros(0)
     numbers = sorted({event.number for event in events})
-    for number in tqdm(numbers, desc="paths", unit="dialogue", disable=None):
+    for number in bar(numbers, "paths", "dialogue"):
         here = [event for event in events if event.number == number]
         states, times = collection.windows(here, layer, before_s, after_s)  # (E, W, 2, H)
         readable = _readable(states[:, :, 0], here, times)
@@ -160,9 +165,12 @@ def gather_paths(
         )
         kept += here
         speaker.append(states[:, :, 0])
-        for place, step, parts in zip(places_of, steps, placed, strict=True):
+        for projection, place, step, parts in zip(
+            projections, places_of, steps, placed, strict=True
+        ):
             rows = _rows(times, step)
-            parts.append((_place(place, states[:, rows]), _last(readable[:, rows], times[rows])))
+            placed_here = place_known(place, states[:, rows], projection.dims)
+            parts.append((placed_here, _last(readable[:, rows], times[rows])))
     if not kept:
         raise ConfigError(
             f"expected events within the dialogues' states, got {len(events)} that lie beyond them"
@@ -170,7 +178,7 @@ def gather_paths(
     joined = np.concatenate(speaker)  # (E, W, H)
     del speaker
     last = _last(_readable(joined, kept, times), times)
-    nearest, distance, typical = _nearest(
+    nearest, distance, near, typical = _nearest(
         joined, times, last, np.array([true_class(event) or event.kind for event in kept])
     )
     return Paths(
@@ -193,6 +201,7 @@ def gather_paths(
         last_states=joined[np.arange(len(kept)), last],
         nearest=nearest,
         distance=distance,
+        near=near,
         typical=typical,
         shortened=int(np.isnan(joined[:, :, 0]).any(axis=1).sum()),
         left_out=len(events) - len(kept),
@@ -238,20 +247,6 @@ def _centred(values: NDArray[np.float64], strata: NDArray[Any]) -> NDArray[np.fl
     return centred
 
 
-def number_of(collection: Collection, conversation: str) -> int:
-    """Which dialogue has this id.
-
-    Raises:
-        ConfigError: none.
-    """
-    ids = [dialogue.id for dialogue in collection.dialogues]
-    if conversation not in ids:
-        raise ConfigError(
-            f"expected a dialogue among {', '.join(ids[:10])}{', ...' if len(ids) > 10 else ''}, got {conversation!r}"
-        )
-    return ids.index(conversation)
-
-
 def stretch_of(
     collection: Collection, number: int, between: tuple[float, float] | None
 ) -> tuple[int, int]:
@@ -269,11 +264,6 @@ def stretch_of(
             f"expected a part of {count / collection.frame_rate_hz:g} s of dialogue, got {between[0]:g} to {between[1]:g} s"
         )
     return first, last
-
-
-def place_track(projection: SavedEmbedding, states: Float32) -> Float32:
-    """Places of both speakers, (T, 2, H) -> (T, 2, D)."""
-    return placer(projection)(states.reshape(-1, states.shape[-1])).reshape(len(states), 2, -1)
 
 
 def check_whose(whose: str) -> None:
@@ -330,8 +320,8 @@ def _once(events: list[Event]) -> list[Event]:
 
 def _step(projection: SavedEmbedding, rate_hz: float) -> int:
     """Every how many frames a path is placed: so that both the event's start and the decision are."""
-    decision = int(SCORE_S * rate_hz + 1e-6)
-    return PLACED_EVERY if not projection.has_formula and decision % PLACED_EVERY == 0 else 1
+    every, decision = PLACED_EVERY[projection.has_formula], int(SCORE_S * rate_hz + 1e-6)
+    return every if decision % every == 0 else 1
 
 
 def _rows(times: NDArray[np.float64], step: int) -> NDArray[np.int64]:
@@ -352,20 +342,10 @@ def _last(readable: NDArray[np.bool_], times: NDArray[np.float64]) -> NDArray[np
     return np.where(readable.any(axis=1), newest, int(np.abs(times).argmin()))
 
 
-def _place(place: Any, states: Float32) -> Float32:
-    """(E, P, 2, H) -> (E, P, 2, D), NaN where the states are."""
-    flat = states.reshape(-1, states.shape[-1])
-    known = ~np.isnan(flat[:, 0])
-    found = place(flat[known])
-    places = np.full((len(flat), found.shape[1]), np.nan, np.float32)
-    places[known] = found
-    return places.reshape(*states.shape[:3], -1)
-
-
 def _nearest(
     states: Float32, times: NDArray[np.float64], last: NDArray[np.int64], classes: NDArray[np.str_]
-) -> tuple[NDArray[np.int64], Float32, float]:
-    """The nearest path of another class, its distance, and the median distance of all pairs; see Paths."""
+) -> tuple[NDArray[np.int64], Float32, NDArray[np.int32], float]:
+    """The nearest path of another class, its distance, those near it, and the median distance of all pairs; see Paths."""
     count = len(states)
     squares, shared = np.zeros((count, count)), np.zeros((count, count))
     for frame in np.flatnonzero(times <= SCORE_S + 1e-6):
@@ -382,8 +362,15 @@ def _nearest(
     nearest = other.argmin(axis=1)
     distance = other[np.arange(count), nearest]
     there = np.isfinite(distance)
+    near = np.full((count, NEAR), -1, np.int32)
+    np.fill_diagonal(apart, np.inf)
+    order = np.argsort(apart, axis=1, kind="stable")[:, :NEAR]
+    near[:, : order.shape[1]] = np.where(
+        np.isfinite(np.take_along_axis(apart, order, 1)), order, -1
+    )
     return (
         np.where(there, nearest, -1),
         np.where(there, distance, np.nan).astype(np.float32),
+        near,
         float(np.median(pairs)) if len(pairs) else float("nan"),
     )

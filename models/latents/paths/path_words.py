@@ -11,9 +11,16 @@ from ..collection import Collection, Event
 from ..moments import EVENT_KINDS
 from ..quality import quality_of
 from ..space.apart import how_far_apart, in_words
-from ..space.explore import SILENCES, stability
-from ..space.trust import FIGURES, UNSTABLE, faithfulness, neighbours_of, overlap_in_words
+from ..space.trust import (
+    UNSTABLE,
+    faithfulness,
+    figures_in_words,
+    neighbours_of,
+    overlap_in_words,
+    stability_at,
+)
 from .path_states import ROLES, Paths, PlacedPaths, true_class, variance_between
+from .points import SILENCES
 
 LEAST_JUDGED = 10  # last points, for a figure of how far their picture can be believed
 
@@ -97,11 +104,9 @@ def _separation(paths: Paths, placed: PlacedPaths, role: int) -> str:
 def _belief(paths: Paths, placed: PlacedPaths, role: int) -> str:
     """How far the picture can be believed: by what was measured when it was fitted, and of the last points themselves."""
     projection, said = placed.projection, []
-    figures = [
-        f"{name} {projection.trust[name]:.2f}" for name in FIGURES if name in projection.trust
-    ]
+    figures = figures_in_words(projection)
     said.append(
-        f"When it was fitted: {', '.join(figures)}."
+        f"When it was fitted: {figures}."
         if figures
         else "How far it can be believed was not measured when it was fitted."
     )
@@ -113,7 +118,7 @@ def _belief(paths: Paths, placed: PlacedPaths, role: int) -> str:
             f"Of the last points: {overlap_in_words(found['overlap'], len(points))} Trustworthiness "
             f"{found['trustworthiness']:.2f}, continuity {found['continuity']:.2f} ({neighbours})."
         )
-    shares = stability(projection, points)
+    shares = stability_at(projection, points)
     known = ~np.isnan(shares)
     if known.any():
         lost, judged = (

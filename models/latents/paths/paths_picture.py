@@ -16,19 +16,17 @@ from ....stream.saved_embedding import SavedEmbedding
 from ...evaluation.shift_hold import SCORE_S
 from ..collection import Collection
 from ..quality import quality_of
-from ..space.explore import PLACED_EVERY, stability
-from ..space.project import trust_in_words
-from ..space.trust import UNSTABLE
-from ..views import COLOURS, LIGHT, View, legend_below, picture
+from ..space.fitting import place_known, placer
+from ..space.trust import UNSTABLE, stability_at, trust_in_words
+from ..views import COLOURS, LIGHT, View, legend_below, number_of, picture
 from .path_states import (
+    PLACED_EVERY,
     ROLES,
     Paths,
     PlacedPaths,
     check_whose,
     gather_paths,
     mean_path,
-    number_of,
-    place_track,
     predicted_class,
     signed_exp,
     signed_log,
@@ -139,7 +137,8 @@ def conversation_picture(
     first, last = stretch_of(collection, number, between)
     frames = collection.frames(number, [projection.layer, "speaking"])
     step = PLACED_EVERY[projection.has_formula]
-    track = place_track(projection, frames[projection.layer][first:last:step])
+    states = frames[projection.layer][first:last:step]
+    track = place_known(placer(projection), states, projection.dims)
     speaking = frames["speaking"][first:last:step]
     times = (np.arange(first, last, step) + 1) / collection.frame_rate_hz
     shares = " and ".join(
@@ -152,7 +151,7 @@ def conversation_picture(
         f"not have been alike. {trust_in_words(projection)}"
     )
     caption += f" {quality_of(collection).in_words()}"
-    kept = stability(projection, track)
+    kept = stability_at(projection, track)
     if not np.isnan(kept).all():
         caption += f" {np.mean(kept < UNSTABLE):.0%} of the places drawn here lie where fewer than half of the neighbours stay when it is fitted again."
     title = f"The path of a conversation: {conversation}"

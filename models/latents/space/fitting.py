@@ -1,16 +1,15 @@
 """Fits projections of latent states on a collection, and places other states in them.
 
-Principal components, the plane and the autoencoder are formulas. t-SNE and UMAP are none: their fitted states are kept, and new ones are
-placed among these by the libraries' own `transform` (openTSNE, umap-learn), whose mapper is built again from states and places, so a file
-holds no pickle. What each fit is worth is measured with it (trust.py): formulas are fitted again on other dialogues (drawn with
-replacement; on other frames where there is but one), t-SNE and UMAP from other random starts.
+Principal components, the plane and the autoencoder are formulas. t-SNE and UMAP (embed.py) are none:
+their fitted states are kept, and new ones are placed among these, so a file holds no pickle. What
+each fit is worth is measured with it (trust.py): formulas are fitted again on other dialogues (drawn
+with replacement; on other frames where there is but one), t-SNE and UMAP from other random starts.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +18,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ....stream.saved_embedding import (
@@ -30,10 +28,20 @@ from ....stream.saved_embedding import (
     apply_layers,
     load_embedding,
 )
+from ..bars import bar
 from ..collection import LAYERS, Collection
 from ..moments import SITUATIONS
 from ..parts import Parts
 from . import trust
+from .embed import (
+    MIN_DIST,
+    NEIGHBOURS,
+    PERPLEXITY,
+    fit_tsne,
+    fit_umap,
+    tsne_placer,
+    umap_placer,
+)
 from .plane import fit_pca, fit_plane
 
 FORMULAS = ("plane", "pca", "autoencoder")
@@ -51,8 +59,6 @@ RANGE_PERCENT = {
     "tsne": (0, 100),
     "umap": (0, 100),
 }  # the part to draw
-PERPLEXITY, NEIGHBOURS = 30.0, 15  # of t-SNE, of UMAP; fewer among few points
-MIN_DIST = 0.1
 PLACED_AT_ONCE = 4000
 
 Float32 = NDArray[np.float32]
@@ -232,7 +238,12 @@ def placer(projection: SavedEmbedding) -> Placer:
     """`place` for many calls: what it needs is built once."""
     if projection.has_formula:
         return projection.project
-    rebuilt = {"tsne": _tsne_placer, "umap": _umap_placer}[projection.method](projection)
+    fitted, settings = (projection.reference, projection.places), projection.settings
+    rebuilt = (
+        tsne_placer(*fitted, settings["perplexity"])
+        if projection.method == "tsne"
+        else umap_placer(*fitted, settings["neighbours"])
+    )
 
     def placed(states: Float32) -> Float32:
         if states.ndim != 2 or states.shape[1] != projection.width:
@@ -248,6 +259,22 @@ def placer(projection: SavedEmbedding) -> Placer:
     return placed
 
 
+def place_known(put: Placer, states: Float32, dims: int) -> Float32:
+    """Where states lie, (..., H) -> (..., D); NaN where a state is NaN.
+
+    Args:
+        put: of `placer`.
+        states: some of them NaN.
+        dims: of the projection.
+    """
+    flat = states.reshape(-1, states.shape[-1])
+    known = ~np.isnan(flat[:, 0])
+    places = np.full((len(flat), dims), np.nan, np.float32)
+    if known.any():
+        places[known] = put(flat[known])
+    return places.reshape(*states.shape[:-1], dims)
+
+
 # ---- formulas ----
 
 
@@ -258,7 +285,7 @@ def _fit_formula(
     formula = _oriented(_formula(sample, method, dims, seed), sample)
     judged = sample.rows(_draw(sample.situations, JUDGED, rng))
     again: list[Float32] = []
-    for number in tqdm(range(refits), desc=f"{method}, again", unit="fit", disable=None):
+    for number in bar(range(refits), f"{method}, again", "fit"):
         other = partial(
             _formula,
             sample.rows(_resampled(sample.dialogues, rng)),
@@ -340,13 +367,14 @@ def _oriented(formula: Formula, sample: Sample) -> Formula:
 def _fit_references(
     sample: Sample, method: str, dims: int, seed: int, refits: int, breadth: float, kept: Parts
 ) -> SavedEmbedding:
-    embed = {"tsne": _fit_tsne, "umap": _fit_umap}[method]
-    starts = tqdm(range(refits + 1), desc=method, unit="fit", disable=None)
+    breadth = breadth if method == "tsne" else int(breadth)
+    embed = {"tsne": fit_tsne, "umap": fit_umap}[method]
+    starts = bar(range(refits + 1), method, "fit")
     fits = [
         kept.of(
             start,
             lambda start=start: {
-                "places": embed(sample.states, dims, breadth, seed + start, start > 0)
+                "places": embed([sample.states], dims, breadth, seed + start, start > 0)[0]
             },
         )["places"]
         for start in starts
@@ -375,78 +403,6 @@ def _fit_references(
         about=f"t-SNE with a perplexity of {breadth:g}."
         if method == "tsne"
         else f"UMAP with {breadth:g} neighbours.",
-    )
-
-
-def _fit_tsne(
-    states: Float32, dims: int, perplexity: float, seed: int, random_start: bool
-) -> Float32:
-    from openTSNE import TSNE
-
-    start = "random" if random_start else "pca"
-    settings: Any = {
-        "perplexity": perplexity,
-        "initialization": start,
-        "neighbors": "exact",
-        "negative_gradient_method": "bh",
-        "random_state": seed,
-    }
-    return np.asarray(TSNE(dims, **settings).fit(states), np.float32)
-
-
-def _tsne_placer(projection: SavedEmbedding) -> Placer:
-    from openTSNE import TSNEEmbedding
-    from openTSNE.affinity import PerplexityBasedNN
-
-    affinities = PerplexityBasedNN(
-        projection.reference, projection.settings["perplexity"], method="exact", random_state=0
-    )
-    gradient = (
-        "fft" if projection.dims < 3 else "bh"
-    )  # openTSNE interpolates on a grid, which is quicker once it is built, in the plane only
-    fitted = TSNEEmbedding(
-        projection.places.astype(np.float64),
-        affinities,
-        negative_gradient_method=gradient,
-        random_state=0,
-    )
-    middle = (
-        projection.places.max(axis=0) + projection.places.min(axis=0)
-    ) / 2  # to which `transform` moves the origin
-    return lambda states: np.asarray(fitted.transform(states), np.float32) + middle
-
-
-def _fit_umap(
-    states: Float32, dims: int, neighbours: float, seed: int, random_start: bool
-) -> Float32:
-    return _mapper(
-        dims, int(neighbours), seed, "random" if random_start else "spectral", None
-    ).fit_transform(states)
-
-
-def _umap_placer(projection: SavedEmbedding) -> Placer:
-    mapper = _mapper(projection.dims, projection.settings["neighbours"], 0, projection.places, 0)
-    mapper.fit(projection.reference)
-    mapper.embedding_, mapper.n_epochs = (
-        projection.places,
-        None,
-    )  # `fit` scales even places that it does not move
-    return lambda states: np.asarray(mapper.transform(states), np.float32)
-
-
-def _mapper(dims: int, neighbours: int, seed: int, start: Any, epochs: int | None) -> Any:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
-        from umap import UMAP
-
-    return UMAP(
-        n_neighbors=neighbours,
-        n_components=dims,
-        min_dist=MIN_DIST,
-        init=start,
-        n_epochs=epochs,
-        random_state=seed,
-        n_jobs=1,
     )
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import shutil
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ....stream.saved_embedding import SavedEmbedding
+from ..bars import bar
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import Collection
+from ..options import option
+from ..parts import Arrays, Parts, parts_beside
 from ..quality import quality_of
 from ..views import View, check_suffix
 from .fitting import Placer, placer, projection_for
-from .project import title_of
+from .trust import name_of_fit
 
 EVERY = {"tsne": 5, "umap": 5}  # frames: what has no formula takes a while to place
 
@@ -36,24 +38,15 @@ EVERY = {"tsne": 5, "umap": 5}  # frames: what has no formula takes a while to p
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents place`."""
     add_source_argument(parser)
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="table to write, .csv or .parquet"
+    option(parser, "--out FILE", "table to write, .csv or .parquet", kind=Path, required=True)
+    option(
+        parser,
+        "--embedding FILE.json",
+        "embedding from `turnstream latents project` (default: the bundled plane, or "
+        "principal components of SOURCE)",
+        kind=Path,
     )
-    parser.add_argument(
-        "--embedding",
-        type=Path,
-        metavar="FILE.json",
-        help=(
-            "embedding from `turnstream latents project` (default: the bundled plane, or "
-            "principal components of SOURCE)"
-        ),
-    )
-    parser.add_argument(
-        "--every",
-        type=int,
-        metavar="N",
-        help="place every Nth frame (default 1; for t-SNE and UMAP 5)",
-    )
+    option(parser, "--every N", "place every Nth frame (default 1; for t-SNE and UMAP 5)", kind=int)
     add_model_argument(parser)
 
 
@@ -84,57 +77,48 @@ def place_collection(
     every = EVERY.get(projection.method, 1) if every is None else every
     if every < 1:
         raise ConfigError(f"expected to place every frame (1) or fewer, got every {every}")
-    parts = out.with_name(f"{out.name}.{_fingerprint(collection, projection, every)}.parts")
-    parts.mkdir(exist_ok=True)
-    placed: Placer | None = None
-    for number in tqdm(
-        range(len(collection.dialogues)), desc="place", unit="dialogue", disable=None
-    ):
-        file = parts / f"{number:05d}.parquet"
-        if not file.exists():
-            placed = placed or placer(projection)
-            unfinished = file.with_suffix(".part")
-            pq.write_table(
-                _place_dialogue(collection, number, projection, placed, every), unfinished
-            )
-            unfinished.replace(file)
-    rows = _join(parts, len(collection.dialogues), out)
-    shutil.rmtree(parts)
+    numbers = range(len(collection.dialogues))
+    kept = Parts(parts_beside(out), _fingerprint(collection, projection, every))
+    place: list[Placer] = []  # built when it is needed
+
+    def make(number: int) -> Arrays:
+        place[:] = place or [placer(projection)]
+        return _place_dialogue(collection, number, projection, place[0], every)
+
+    for number in bar(numbers, "place", "dialogue"):
+        kept.of(number, partial(make, number))
+    rows = _join(kept, numbers, out)
+    kept.remove()
     return View(
-        out, f"places in {title_of(projection)}", _caption(collection, projection, rows, every)
+        out,
+        f"places in the {name_of_fit(projection)} of {projection.model}",
+        _caption(collection, projection, rows, every),
     )
 
 
 def _place_dialogue(
-    collection: Collection, number: int, projection: SavedEmbedding, placed: Placer, every: int
-) -> pa.Table:
-    found = collection.frames(
-        number, ["dialogue", "speaker", "frame", "time_s", "situation", projection.layer]
-    )
-    rows: dict[str, NDArray[Any]] = {
-        name: values[::every].reshape(-1, *values.shape[2:]) for name, values in found.items()
-    }
-    places = placed(rows.pop(projection.layer))
-    return pa.table(
-        rows | {axis: places[:, index] for index, axis in enumerate("xyz"[: projection.dims])}
-    )
+    collection: Collection, number: int, projection: SavedEmbedding, place: Placer, every: int
+) -> Arrays:
+    columns = ["dialogue", "speaker", "frame", "time_s", "situation", projection.layer]
+    found = collection.frames(number, columns)
+    rows = {name: values[::every].reshape(-1, *values.shape[2:]) for name, values in found.items()}
+    places = place(rows.pop(projection.layer))
+    return rows | {axis: places[:, i] for i, axis in enumerate("xyz"[: projection.dims])}
 
 
-def _join(parts: Path, count: int, out: Path) -> int:
-    """Append the dialogues' tables; returns the rows."""
-    unfinished = out.with_name(out.name + ".part")
-    schema: Any = pq.read_schema(parts / "00000.parquet")
-    writer: Any = (
-        pacsv.CSVWriter(unfinished, schema)
-        if out.suffix == ".csv"
-        else pq.ParquetWriter(unfinished, schema, compression="zstd")
-    )
-    rows = 0
-    with writer:
-        for number in range(count):
-            table = pq.read_table(parts / f"{number:05d}.parquet")
-            writer.write_table(table)
-            rows += len(table)
+def _join(kept: Parts, numbers: Sequence[int], out: Path) -> int:
+    """Write the dialogues' tables below each other; returns the rows."""
+    unfinished, rows = out.with_name(out.name + ".part"), 0
+    writer: Any = None
+    for number in numbers:
+        table: Any = pa.table(kept.of(number, dict))
+        if writer is None and out.suffix == ".csv":
+            writer = pacsv.CSVWriter(unfinished, table.schema)
+        elif writer is None:
+            writer = pq.ParquetWriter(unfinished, table.schema, compression="zstd")
+        writer.write_table(table)
+        rows += len(table)
+    writer.close()
     unfinished.replace(out)
     return rows
 
@@ -150,7 +134,7 @@ def _fingerprint(collection: Collection, projection: SavedEmbedding, every: int)
         *(values for layer in projection.layers for values in (layer.weight, layer.bias)),
     ):
         digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:8]
+    return digest.hexdigest()
 
 
 def _caption(collection: Collection, projection: SavedEmbedding, rows: int, every: int) -> str:

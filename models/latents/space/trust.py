@@ -1,10 +1,13 @@
-"""How far a picture of states can be believed.
+"""How far a picture of states can be believed, in figures and in words.
 
-Overlap is the share of each point's nearest neighbours among the states that are its nearest in the picture: what a reader takes for alike.
+Overlap is the share of each point's nearest neighbours among the states that are its nearest in the
+picture: what a reader takes for alike.
 
-Trustworthiness falls with every point that is near in the picture and not among the states; continuity, with every one that is near
-among the states and not in the picture (Venna & Kaski 2001). Both count by rank, and so are near 1 of almost any picture of many points. Stability asks which neighbourhoods of the picture are there again when the
-projection is fitted again. A neighbourhood that loses half of its members or more (UNSTABLE) is a whim of this fit, and is marked.
+Trustworthiness falls with every point that is near in the picture and not among the states;
+continuity, with every one that is near among the states and not in the picture (Venna & Kaski
+2001). Both count by rank, and so are near 1 of almost any picture of many points. Stability asks
+which neighbourhoods of the picture are there again when the projection is fitted again. A
+neighbourhood that loses half of its members or more (UNSTABLE) is a whim of this fit, and is marked.
 """
 
 from __future__ import annotations
@@ -15,9 +18,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ....stream.saved_embedding import SavedEmbedding
+
 NEIGHBOURS = 15
 FIGURES = ("overlap", "trustworthiness", "continuity", "stability")  # as views name them
-UNSTABLE = 0.5  # share of neighbours that stay, below which a neighbourhood does not count as surviving a refit
+UNSTABLE = 0.5  # share of neighbours that stay, below which one does not survive a refit
+TITLES = {
+    "plane": "plane of two components",
+    "pca": "principal components",
+    "autoencoder": "autoencoder",
+    "tsne": "t-SNE",
+    "umap": "UMAP",
+}
+LAYER_NAMES = {"latent": "last layer", "latent_speaker": "first recurrent layer"}
 
 Float32 = NDArray[np.float32]
 Points = NDArray[np.floating[Any]]
@@ -95,3 +108,74 @@ def summary(shares: Float32) -> dict[str, float]:
         "stability_by_chance": chance,
         "unstable": float((shares < UNSTABLE).mean()),
     }
+
+
+def stability_at(projection: SavedEmbedding, places: Float32) -> Float32:
+    """Stability of the nearest place of the fit, (..., D) -> (...); NaN where it was not measured.
+
+    Args:
+        projection: with places and their stability.
+        places: in it; NaN where there is none.
+    """
+    found = np.full(places.shape[:-1], np.nan, np.float32)
+    known = ~np.isnan(places).any(axis=-1)
+    if len(projection.places) and known.any():
+        from scipy.spatial import KDTree
+
+        found[known] = projection.stability[KDTree(projection.places).query(places[known])[1]]
+    return found
+
+
+def near_among(states: Float32, count: int) -> NDArray[np.int32]:
+    """Indices of every state's nearest others, (N, H) -> (N, count).
+
+    -1 where there are not so many, and for states with NaN, which are nobody's neighbours.
+    """
+    found = np.full((len(states), count), -1, np.int32)
+    known = np.flatnonzero(~np.isnan(states).any(axis=1))
+    if (most := min(count, len(known) - 1)) > 0:
+        found[known, :most] = known[nearest(states[known], most)]
+    return found
+
+
+def name_of_fit(projection: SavedEmbedding) -> str:
+    """Return what a projection is of, such as "t-SNE of the last layer"."""
+    layer = LAYER_NAMES.get(projection.layer, projection.layer)
+    return f"{TITLES[projection.method]} of the {layer}"
+
+
+def trust_in_words(projection: SavedEmbedding) -> str:
+    """Return how far a projection can be believed, in sentences."""
+    trust = projection.trust
+    if "trustworthiness" not in trust:
+        return "How far this can be believed has not been measured."
+    judged = int(trust["judged"])
+    said = f"{overlap_in_words(trust['overlap'], judged)} " if "overlap" in trust else ""
+    said += (
+        f"Of {judged} points: trustworthiness {trust['trustworthiness']:.2f}, continuity "
+        f"{trust['continuity']:.2f}; both count by rank, and are near 1 for most pictures."
+    )
+    if "stability" not in trust:
+        return f"{said} It was not fitted again, so what is stable in it is unknown."
+    several = projection.settings.get("dialogues", 1) > 1
+    how = (
+        f"on {'dialogues' if several else 'frames'} drawn with replacement"
+        if projection.has_formula
+        else "from another random start"
+    )
+    most = (
+        " Most neighbourhoods do not survive: who lies beside whom says little."
+        if trust["unstable"] > UNSTABLE
+        else ""
+    )
+    return (
+        f"{said} Fitted again {how}, {trust['stability']:.0%} of a point's neighbours stay "
+        f"({trust['stability_by_chance']:.1%} by chance); the {trust['unstable']:.0%} of points "
+        f"that lose more than half of theirs are hollow.{most}"
+    )
+
+
+def figures_in_words(projection: SavedEmbedding) -> str:
+    """Return the figures of a projection's trust; "" where none was measured."""
+    found = [f"{name} {projection.trust[name]:.2f}" for name in FIGURES if name in projection.trust]
+    return ", ".join(found)

@@ -4,22 +4,18 @@ Fitted one by one, t-SNE and UMAP turn, mirror and rearrange the picture from st
 stages are fitted together:
 
 - pca: principal components of all stages at once.
-- tsne: openTSNE, stage after stage, each begun at the places of the one before, and every point held to its places in the stages before and
-  after by a spring, swept over all stages (the penalty of Rauber, Falcao & Telea 2016, "Visualizing time-dependent data using dynamic t-SNE").
-- umap: umap-learn's AlignedUMAP, which fits all stages with the same penalty.
+- tsne, umap: with a penalty on ways between stages (space/embed.py).
 
 Stages are first turned onto each other in their own space (orthogonal Procrustes), so that networks whose units are in another order, or whose
 layers have another width, can be compared: a turn changes no distance. How still the picture is, is measured: `drift` compares points that did
 not change with their places, beside projections that were fitted apart and only turned onto each other.
 
-Source: Schoenemann 1966 for orthogonal Procrustes; Rauber et al. 2016; McInnes et al., umap-learn.
+Source: Schoenemann 1966 for orthogonal Procrustes.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,16 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....stream.errors import ConfigError
+from ..space.embed import NEIGHBOURS, PERPLEXITY, fit_tsne, fit_umap
 from ..space.trust import overlap
 
 METHODS = ("pca", "tsne", "umap")
-NEIGHBOURS = 15  # of a point, in its own space and in the picture
 STILL_SHARE = (
     0.1  # of the points, those whose neighbours change least, are called still between two stages
 )
-SPRING = 0.1  # of the way to the neighbouring stages' mean place, in every iteration of t-SNE
-SWEEPS = 2  # over all stages, after the first
-FIRST_ITERATIONS, LATER_ITERATIONS = 500, 120
 LEAST_POINTS = 30
 
 Floats = NDArray[np.float64]
@@ -111,16 +104,7 @@ def fit_together(
         ConfigError: stages that do not fit together, too few points, or another method.
     """
     turned = turned_stages(stages)
-    if method == "pca":
-        from sklearn.decomposition import PCA
-
-        fitted = PCA(dims, random_state=seed).fit(np.concatenate(turned))
-        return np.stack([fitted.transform(stage) for stage in turned])
-    if method == "tsne":
-        return _tsne_together(turned, dims, seed, advance)
-    if method == "umap":
-        return _umap_together(turned, dims, seed)
-    raise ConfigError(f"expected a method, one of {', '.join(METHODS)}, got {method!r}")
+    return _fit(turned, method, dims, seed, advance)
 
 
 def fit_apart(stages: Stages, method: str, dims: int = 2, seed: int = 0) -> Floats:
@@ -128,7 +112,7 @@ def fit_apart(stages: Stages, method: str, dims: int = 2, seed: int = 0) -> Floa
     check_stages(stages)
     places: list[Floats] = []
     for number, stage in enumerate(stages):
-        fitted = _fit_one(stage.astype(np.float64), method, dims, seed + number)
+        fitted = _fit([stage.astype(np.float64)], method, dims, seed + number)[0]
         places.append(turned_onto(fitted, places[-1]) if places else fitted)
     return np.stack(places)
 
@@ -180,117 +164,22 @@ def radius(places: Floats) -> float:
     return float(np.sqrt(((flat - flat.mean(axis=0)) ** 2).sum(axis=1).mean())) or 1.0
 
 
-def _fit_one(stage: Floats, method: str, dims: int, seed: int) -> Floats:
+def _fit(
+    stages: Sequence[Floats],
+    method: str,
+    dims: int,
+    seed: int,
+    advance: Callable[[], object] = lambda: None,
+) -> Floats:
+    count = len(stages[0])
     if method == "pca":
         from sklearn.decomposition import PCA
 
-        return PCA(dims, random_state=seed).fit_transform(stage)
+        fitted = PCA(dims, random_state=seed).fit(np.concatenate(stages))
+        return np.stack([fitted.transform(stage) for stage in stages])
     if method == "tsne":
-        embedding = _begin(stage, None, dims, seed)
-        return np.asarray(embedding.optimize(FIRST_ITERATIONS, exaggeration=1, momentum=0.8))
+        perplexity = min(PERPLEXITY, (count - 1) // 3)
+        return np.asarray(fit_tsne(stages, dims, perplexity, seed, advance=advance), np.float64)
     if method == "umap":
-        with _quiet_umap():
-            import umap
-
-            return np.asarray(
-                umap.UMAP(
-                    n_components=dims, n_neighbors=NEIGHBOURS, random_state=seed
-                ).fit_transform(stage),
-                np.float64,
-            )
+        return np.asarray(fit_umap(stages, dims, min(NEIGHBOURS, count - 1), seed), np.float64)
     raise ConfigError(f"expected a method, one of {', '.join(METHODS)}, got {method!r}")
-
-
-def _begin(
-    stage: Floats, start: Floats | None, dims: int, seed: int, affinities: Any = None
-) -> Any:
-    """A t-SNE embedding of a stage, at `start` or, without one, after early exaggeration from its principal components."""
-    from openTSNE import TSNEEmbedding, initialization
-
-    affinities = affinities or _affinities(stage, seed)
-    options: dict[str, Any] = {"negative_gradient_method": "bh", "random_state": seed, "n_jobs": 1}
-    if start is not None:
-        return TSNEEmbedding(start, affinities, **options)
-    embedding = TSNEEmbedding(
-        initialization.pca(stage, dims, random_state=seed), affinities, **options
-    )
-    return embedding.optimize(250, exaggeration=12, momentum=0.5)
-
-
-def _affinities(stage: Floats, seed: int) -> Any:
-    from openTSNE.affinity import PerplexityBasedNN
-
-    return PerplexityBasedNN(
-        stage,
-        perplexity=min(30, (len(stage) - 1) // 3),
-        random_state=seed,
-        n_jobs=1,
-        method="exact",
-    )
-
-
-def tsne_work(stages: int) -> int:
-    """How often `fit_together` advances with t-SNE."""
-    return stages * (1 + SWEEPS)
-
-
-def _tsne_together(
-    stages: Sequence[Floats], dims: int, seed: int, advance: Callable[[], object]
-) -> Floats:
-    affinities = [_affinities(stage, seed) for stage in stages]
-    places: list[Floats | None] = [None] * len(stages)
-    order = list(range(len(stages)))[::-1]  # from the last, trained stage back
-    for sweep in range(1 + SWEEPS):
-        for place, number in enumerate(order):
-            beside = [
-                found
-                for n in (number - 1, number + 1)
-                if 0 <= n < len(stages) and (found := places[n]) is not None
-            ]
-            target = np.mean(beside, axis=0) if beside else None
-            start = places[number] if places[number] is not None else target
-            embedding = _begin(stages[number], start, dims, seed, affinities[number])
-
-            def pull(
-                _iteration: int, _error: float, positions: Any, target: Floats | None = target
-            ) -> None:
-                if target is not None:
-                    positions += SPRING * (target - positions)
-
-            iterations = FIRST_ITERATIONS if not sweep and not place else LATER_ITERATIONS
-            embedding = embedding.optimize(
-                iterations,
-                exaggeration=1,
-                momentum=0.8 if target is None else 0.5,
-                callbacks=pull,
-                callbacks_every_iters=1,
-            )
-            places[number] = np.asarray(embedding, np.float64)
-            advance()
-        order = order[::-1]
-    return np.stack([place for place in places if place is not None])
-
-
-def _umap_together(stages: Sequence[Floats], dims: int, seed: int) -> Floats:
-    same = {point: point for point in range(len(stages[0]))}
-    with _quiet_umap():
-        import umap
-
-        mapper = umap.AlignedUMAP(
-            n_components=dims,
-            n_neighbors=NEIGHBOURS,
-            random_state=seed,
-            alignment_regularisation=0.05,
-        )
-        mapper.fit(list(stages), relations=[same] * (len(stages) - 1))
-    return np.stack([np.asarray(place, np.float64) for place in mapper.embeddings_])
-
-
-@contextmanager
-def _quiet_umap() -> Iterator[None]:
-    """umap-learn warns that it has no TensorFlow, and of every seeded fit that it uses one thread."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=ImportWarning)
-        warnings.filterwarnings("ignore", module=r"umap|sklearn|numba")
-        warnings.filterwarnings("ignore", message="n_jobs value")
-        yield

@@ -13,19 +13,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ...checkpoint import weights_sha256
 from ...runs.run_folder import SNAPSHOTS, find_snapshots
+from ...turn_model import TurnModel
+from ..bars import bar
 from ..collect import load_network, name_of, opened_collection
-from ..collection import LAYERS
+from ..collection import LAYERS, Collection
+from ..options import option
 from ..parts import parts_beside
+from ..paths.heard import described_dialogues, hearing
+from ..paths.page import write_view
 from ..quality import quality_of
-from ..views import View, check_suffix, write_page
+from ..space.embed import NEIGHBOURS, tsne_work
+from ..space.trust import near_among
+from ..views import View, check_suffix
 from .aligned import (
     METHODS,
-    NEIGHBOURS,
     STILL_SHARE,
     Drift,
     Floats,
@@ -33,11 +38,12 @@ from .aligned import (
     fit_together,
     measure_drift,
     radius,
-    tsne_work,
 )
 from .stages import Stages, follow, read_csv_stages, read_stages, write_stages
 
 MOST_POINTS = 4000  # that a page moves smoothly
+NEAR = 8  # neighbours that the page knows of a point
+SOUND_MINUTES = 30.0  # of the dialogues, to hear their moments
 TITLES = {
     "run": "What training changes in the space of states",
     "networks": "The same moments in the spaces of several networks",
@@ -67,43 +73,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "one run of `turnstream train --snapshots`; or two or more runs, or CSV files, in order"
         ),
     )
-    parser.add_argument(
-        "--source",
-        type=Path,
-        metavar="SOURCE",
-        help="dialogues whose moments are followed: manifest, audio file or collection (not for CSV files)",
+    option(
+        parser,
+        "--source SOURCE",
+        "dialogues whose moments are followed: manifest, audio file or collection (not for CSV files)",
+        kind=Path,
     )
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE.html", help="file for the page"
+    option(parser, "--out FILE.html", "file for the page", kind=Path, required=True)
+    option(parser, "--csv FOLDER", "also write the states, one CSV file per stage", kind=Path)
+    option(parser, "--method", "method of embedding", "tsne", choices=METHODS)
+    option(
+        parser, "--layer", "layer to show (default latent, the last one)", "latent", choices=LAYERS
     )
-    parser.add_argument(
-        "--csv",
-        type=Path,
-        metavar="FOLDER",
-        help="also write the states, one CSV file per stage",
+    option(
+        parser,
+        "--points N",
+        "number of moments, or of rows that all CSV files have, to follow",
+        800,
     )
-    parser.add_argument(
-        "--method", choices=METHODS, default="tsne", help="method of embedding (default tsne)"
-    )
-    parser.add_argument(
-        "--layer",
-        choices=LAYERS,
-        default="latent",
-        help="layer to show (default latent, the last one)",
-    )
-    parser.add_argument(
-        "--points",
-        type=int,
-        default=800,
-        metavar="N",
-        help="number of moments, or of rows that all CSV files have, to follow (default 800)",
-    )
-    parser.add_argument(
-        "--dims", type=int, choices=(2, 3), default=2, help="dimensions of the page (default 2)"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of all random draws (default 0)"
-    )
+    option(parser, "--dims", "dimensions of the page", 2, choices=(2, 3))
+    option(parser, "--seed N", "seed of all random draws", 0)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -175,23 +164,48 @@ def gather(
         if source.is_dir()
         else opened_collection(source, folders[-1]) as collection
     ):
-        stages = read_stages(networks, collection, follow(collection, points, seed), layer, kept)
+        stages = moving_stages(networks, collection, points, layer, seed, kept)
         last = list(networks.values())[-1]
         if weights_sha256(last) == collection.about.weights_sha256:
             stages = replace(stages, quality=quality_of(collection).in_words())
     return replace(stages, origin="run" if len(paths) == 1 else "networks")
 
 
+def moving_stages(
+    networks: dict[str, TurnModel],
+    collection: Collection,
+    points: int,
+    layer: str,
+    seed: int = 0,
+    kept: Path | None = None,
+) -> Stages:
+    """The same moments in several networks, which the page can play.
+
+    Args:
+        networks: by the name of their stage, in order.
+        collection: of dialogues with sound.
+        points: how many moments to follow.
+        layer: "latent" or "latent_speaker".
+        seed: of their choice.
+        kept: folder for what networks have heard so far; removed in the end.
+    """
+    followed = follow(collection, points, seed)
+    stages = read_stages(networks, collection, followed, layer, kept)
+    dialogues = described_dialogues(collection, SOUND_MINUTES)
+    return replace(
+        stages,
+        heard=hearing(collection, dialogues, collection.events()),
+        moments=followed.moments(collection.frame_rate_hz),
+    )
+
+
 def animate(stages: Stages, method: str, dims: int = 2, seed: int = 0) -> Animated:
     """Fit one picture for all stages and measure how still it is."""
     same = [stages.states[-1], stages.states[-1]]
-    with tqdm(
-        total=tsne_work(len(stages.names) + 2) if method == "tsne" else 1,
-        desc="fit together",
-        disable=None,
-    ) as bar:
-        places = fit_together(stages.states, method, dims, seed, bar.update)
-        twice = fit_together(same, method, dims, seed, bar.update)
+    work = tsne_work(len(stages.names)) + tsne_work(2) if method == "tsne" else 1
+    with bar(None, "fit together", "fit", work) as shown:
+        places = fit_together(stages.states, method, dims, seed, shown.update)
+        twice = fit_together(same, method, dims, seed, shown.update)
     apart = fit_apart(stages.states, method, dims, seed)
     return Animated(
         stages,
@@ -212,7 +226,7 @@ def animation_page(animated: Animated, out: Path) -> View:
     stages = animated.stages
     title = TITLES[stages.origin]
     caption = describe(animated)
-    contents = {
+    shown = {
         "names": stages.names,
         "ids": stages.ids,
         "labels": {
@@ -223,10 +237,10 @@ def animation_page(animated: Animated, out: Path) -> View:
         if stages.origin == "files"
         else ["told rightly", "told wrongly"],
         "places": [place.astype(np.float32) for place in animated.places],
-        "method": animated.method,
+        "near": np.stack([near_among(states, NEAR) for states in stages.states]),
+        "moments": stages.moments,
     }
-    write_page(out, title, caption, "animate.js", contents)
-    return View(out, title, caption)
+    return write_view(out, title, caption, stages.heard | {"stages": shown})
 
 
 def describe(animated: Animated) -> str:

@@ -27,7 +27,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ...checkpoint import weights_sha256
@@ -35,11 +34,13 @@ from ...dialogues.activity import FRAME_RATE_HZ
 from ...evaluation.measures import Estimate, consecutive, estimate, sums_by_dialogue
 from ...runs.run_folder import SNAPSHOTS, find_snapshots
 from ...turn_model import TurnModel
+from ..bars import bar
 from ..collect import load_network, opened_collection
 from ..collection import Collection
 from ..memory.held_out import log_loss
 from ..memory.past import ALL, fixed_order_baseline, recent_sound, score_with_past
 from ..memory.readings import Readings, decisive_readings, silence_readings
+from ..options import option
 from ..parts import Parts, parts_beside
 from ..quality import Quality, measure_quality
 from ..views import LIGHT, View, check_suffix, legend_below, picture
@@ -131,26 +132,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "run", type=Path, metavar="RUN", help="folder of a run of `turnstream train --snapshots`"
     )
-    parser.add_argument(
-        "--source",
-        type=Path,
+    option(
+        parser,
+        "--source SOURCE",
+        "dialogues to measure on, not trained on: manifest or collection",
+        kind=Path,
         required=True,
-        metavar="SOURCE",
-        help="dialogues to measure on, not trained on: manifest or collection",
     )
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE.png", help="file for the picture"
-    )
-    parser.add_argument(
-        "--csv", type=Path, metavar="FILE.csv", help="also write the figures as a table"
-    )
-    parser.add_argument(
-        "--moments",
-        type=int,
-        default=MOMENTS,
-        metavar="N",
-        help=f"number of moments to measure at (default {MOMENTS})",
-    )
+    option(parser, "--out FILE.png", "file for the picture", kind=Path, required=True)
+    option(parser, "--csv FILE.csv", "also write the figures as a table", kind=Path)
+    option(parser, "--moments N", "number of moments to measure at", MOMENTS)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -204,9 +195,7 @@ def learn(
                 "said": score_with_past(network, collection, readings, PASTS_S)
             },
         )["said"]
-        for number, network in enumerate(
-            tqdm(networks.values(), desc="learning", unit="snapshot", disable=None)
-        )
+        for number, network in enumerate(bar(networks.values(), "learning", "snapshot"))
     ]
     return compare(
         tuple(snapshots),

@@ -12,19 +12,19 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ...checkpoint import weights_sha256
 from ...evaluation.torch_runner import run_dialogue
 from ...turn_model import TurnModel
+from ..bars import bar
 from ..collection import Collection
 from ..memory.readings import silence_readings, sound_at
 from ..parts import Parts
@@ -45,6 +45,8 @@ class Stages:
         wrong: (E, N), 1 where the network got the point wrong at that stage, NaN where it is no event; None where nobody knows.
         origin: a run over its training, several networks, or CSV files of anyone, in which nobody says what the points are.
         quality: how good the last network is, in words.
+        heard: what a page needs to hear the points (paths/page.py); {} of files.
+        moments: `number`, `frame` and `speaker` of each point, (N,); None of files.
     """
 
     names: tuple[str, ...]
@@ -54,6 +56,8 @@ class Stages:
     wrong: NDArray[np.float32] | None = None
     origin: Literal["run", "networks", "files"] = "networks"
     quality: str = ""
+    heard: dict[str, Any] = field(default_factory=dict[str, Any])
+    moments: dict[str, NDArray[Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,11 @@ class Followed:
     speaker: NDArray[np.int64]
     shifts: NDArray[np.float32]
     labels: dict[str, NDArray[Any]]
+
+    def moments(self, frame_rate_hz: float) -> dict[str, NDArray[Any]]:
+        """Return the dialogue, newest frame and speaker of each, as pages name moments."""
+        frame = np.maximum((self.heard_s * frame_rate_hz + 1e-6).astype(int) - 1, 0)
+        return {"number": self.number, "frame": frame, "speaker": self.speaker}
 
 
 def follow(collection: Collection, count: int, seed: int = 0) -> Followed:
@@ -146,9 +155,7 @@ def read_stages(
         for name, model in networks.items()
     }
     wrong = np.full((len(networks), len(followed.number)), np.nan, np.float32)
-    for number in tqdm(
-        np.unique(followed.number).tolist(), desc="states", unit="dialogue", disable=None
-    ):
+    for number in bar(np.unique(followed.number).tolist(), "states", "dialogue"):
         places = np.flatnonzero(followed.number == number)
         found = parts.of(
             number,

@@ -138,6 +138,9 @@ def test_views_of_other_dialogues_are_made_anew(
 def test_every_view_has_its_place(room: Room) -> None:
     names = [name for _, name, _ in module._steps(room)]
     assert len(names) == len(set(names))
+    assert "what is learned first" not in names
+    with_run = [name for _, name, _ in module._steps(replace(room, run=room.out))]
+    assert with_run == [*names, "what is learned first"]
     shown = {
         "project",
         "explore",
@@ -155,12 +158,13 @@ def test_every_view_has_its_place(room: Room) -> None:
         "past",
         "oracles",
         "animate",
+        "colour",
+        "page",
     }
     not_pictures = {
         "collect",
         "label",
         "place",
-        "colour",
         "cell",
         "words",
         "classes",
@@ -169,7 +173,7 @@ def test_every_view_has_its_place(room: Room) -> None:
         "import",
         "learning",
         "gallery",
-    }  # cell comes with units; learning needs a run, colour a column, words words, classes several
+    }  # cell comes with units; learning needs a run, words words, classes several
     # dialogues, and seeds several networks
     assert shown | not_pictures == set(VIEWS)
 

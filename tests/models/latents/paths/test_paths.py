@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import re
 from dataclasses import replace
@@ -15,6 +16,7 @@ import pytest
 from turnstream.models.evaluation.predictions import last_frame_at
 from turnstream.models.latents.collection import Collection, Event
 from turnstream.models.latents.paths import paths as view
+from turnstream.models.latents.paths.page import explorer
 from turnstream.models.latents.paths.path_states import (
     gather_paths,
     mean_path,
@@ -26,14 +28,13 @@ from turnstream.models.latents.paths.path_states import (
     variance_between,
 )
 from turnstream.models.latents.paths.path_words import caption_of, mistakes_in_words
-from turnstream.models.latents.paths.paths import paths_page
 from turnstream.models.latents.paths.paths_picture import (
     _spread,
     conversation_picture,
     paths_picture,
 )
 from turnstream.models.latents.space.fitting import fit_projection, place
-from turnstream.models.latents.space.project import trust_in_words
+from turnstream.models.latents.space.trust import trust_in_words
 from turnstream.stream.errors import ConfigError
 from turnstream.stream.saved_embedding import SavedEmbedding
 
@@ -59,9 +60,8 @@ def page(
     deep: SavedEmbedding,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    return paths_page(
-        tiny_collection, flat, tmp_path_factory.mktemp("paths") / "paths.html", second=deep
-    ).path
+    out = tmp_path_factory.mktemp("paths") / "paths.html"
+    return explorer(tiny_collection, [flat, deep], out, opens="paths", sound_minutes=0.4).path
 
 
 def test_the_scale_is_odd_monotonous_and_can_be_undone() -> None:
@@ -324,16 +324,28 @@ def test_a_page_holds_places_as_they_are_and_the_sound_of_its_windows(
         )[0]
     )
     paths = gather_paths(tiny_collection, [flat])
-    assert [event["start_s"] for event in contents["events"]] == [
-        event.start_s for event in paths.events
-    ]
-    assert contents["projections"][0]["places"]["shape"] == [len(paths.events), 75, 2, 2]
+    shown = unpacked(contents["paths"]["events"]).tolist()
+    starts = [contents["events"][index]["start_s"] for index in shown]
+    assert starts == [event.start_s for event in paths.events]
+    flat_places = contents["projections"][0]["paths"]["places"]
+    assert flat_places["shape"] == [len(paths.events), 75, 2, 2]
+    np.testing.assert_allclose(unpacked(flat_places), paths.placed[0].places, atol=1e-5)
     assert contents["projections"][1]["dims"] == 3
-    assert contents["sound"].startswith("data:audio/ogg")
-    assert contents["silent"] == ""
-    assert {c["id"] for c in contents["conversations"]} == {d.id for d in tiny_collection.dialogues}
+    # The first dialogue can be heard whole, the others' windows as clips.
+    offsets = unpacked(contents["clips"]["offsets"])[shown]
+    heard = np.array([event.start_s + 0.5 <= 20 for event in paths.events])
+    first = np.array([event.number == 0 for event in paths.events])
+    assert np.isnan(offsets[first & heard]).all()
+    assert not np.isnan(offsets[~first & [e.start_s > 4 for e in paths.events]]).any()
+    assert contents["clips"]["sound"].startswith("data:audio/ogg")
+    assert contents["clips"]["silent"] == ""
     assert "http-equiv" not in text
     assert 'src="http' not in text
+
+
+def unpacked(packed: dict[str, Any]) -> np.ndarray[Any, Any]:
+    kind = {"f4": "<f4", "i4": "<i4", "u1": "u1"}[packed["$array"]]
+    return np.frombuffer(base64.b64decode(packed["base64"]), kind).reshape(packed["shape"])
 
 
 def test_the_command_refuses_two_projections_of_the_same_dimensions(
@@ -372,14 +384,12 @@ async def test_the_page_changes_scale_dimensions_groups_and_pairs_without_compla
         return f"(() => {{ const c = document.getElementById('{control}'); c.value = '{value}'; c.dispatchEvent(new Event('change')); return c.value; }})()"
 
     async def drawn() -> str:
-        return await tab.value("document.getElementById('chart').dataset.drawn")
+        return await tab.value("page.plane.box.dataset.drawn")
 
     async with open_tab_of(browser) as tab:
         await tab.go(page.as_uri())
-        assert (await tab.until("document.getElementById('chart').dataset.drawn")).startswith(
-            "paths 2 linear true"
-        )
-        linear = await tab.value("document.getElementById('chart')._fullLayout.xaxis.range")
+        assert (await tab.until("page.plane.box.dataset.drawn")).startswith("paths 2 linear true")
+        linear = await tab.value("page.plane.limits[0]")
         for control, value, shown in (
             ("scale", "log", "paths 2 log true"),
             ("group", "outcome", "paths 2 log outcome"),
@@ -389,34 +399,38 @@ async def test_the_page_changes_scale_dimensions_groups_and_pairs_without_compla
         ):
             assert await tab.value(pick(control, value)) == value
             assert (await drawn()).startswith(shown)
-        await tab.until(
-            f"document.getElementById('chart')._fullLayout.xaxis.range[1] !== {linear[1]}"
-        )
-        assert await tab.value(
-            "document.getElementById('chart')._fullLayout.xaxis2 !== undefined"
-        )  # train and val, each apart
+        assert await tab.value("page.plane.limits[0]") != linear
+        assert await tab.value("page.plane.panels.map((p) => p.title)") == ["train", "val"]
         assert await tab.value(pick("split", "all")) == "all"
-        assert await tab.value(pick("event", "0")) == "0"
+        assert await tab.value(pick("path-event", "0")) == "0"
+        assert await tab.value("now.moment.event === contents.paths.events[0]")
         await tab.click("#nearest")
         assert await tab.value("document.getElementById('pair').value") != ""
         assert "Compared with" in await tab.text("#chosen-words")
-        wrong = await tab.value("kit.contents.events.filter((e) => e.correct === false).length")
+        wrong = await tab.value(
+            "[...contents.paths.events].filter((i) => events[i].correct === false).length"
+        )
         assert wrong == await tab.value("document.querySelectorAll('#mistakes tr').length") - (
             1 if wrong else 0
         )
         await tab.value(pick("view-choice", "conversation"))
-        assert "channel" in await tab.value(
-            "document.getElementById('chart').data.map((t) => t.name ?? '').join()"
-        )
-        await tab.value(pick("dims", "3"))
+        assert "channel 0" in await tab.text("#legend")
+        await tab.value(pick("path-projection", "1"))
         assert (await drawn()).startswith("conversation 3 log")
-        assert "3" in await tab.text("#note")
-        of_the_browser = (
-            "GL Driver Message",
-            "willReadFrequently",
-        )  # on its software WebGL, and on how plotly finds colours under the mouse
-        assert [
-            complaint
-            for complaint in tab.complaints
-            if not any(words in complaint for words in of_the_browser)
-        ] == []
+        assert "the picture 3" in await tab.text("#plane-words")
+        assert tab.complaints == []
+
+
+async def test_the_page_measures_variance_between_groups_within_a_speaker(
+    page: Path, tiny_collection: Collection, flat: SavedEmbedding, browser: str
+) -> None:
+    paths = gather_paths(tiny_collection, [flat])
+    classes = np.array([true_class(event) for event in paths.events])
+    strata = np.array([2 * event.number + event.speaker for event in paths.events])
+    share, chance = variance_between(paths.placed[0].last_points(), classes, strata)
+    async with open_tab_of(browser) as tab:
+        await tab.go(page.as_uri())
+        await tab.until("page.plane.box.dataset.drawn")
+        said = await tab.text("#words")
+    assert f"{100 * share:.0f} % of the variance of the last points within dialogue" in said
+    assert f"by chance it would be about {max(1, round(100 * chance))} %" in said

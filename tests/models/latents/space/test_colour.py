@@ -11,7 +11,7 @@ import pytest
 from turnstream.cli import main
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.labels import coded_label, join_labels
-from turnstream.models.latents.space.explore import gather
+from turnstream.models.latents.paths.page import gather
 from turnstream.models.latents.space.fitting import fit_projection
 
 
@@ -54,7 +54,8 @@ def test_rare_values_are_one_class_and_unknown_ones_another() -> None:
 
 
 def test_the_explorer_offers_every_label(labelled: Collection) -> None:
-    contents = gather(labelled, [fit_projection(labelled, "pca", refits=0)], 200, 0.0, 0)
+    plane = fit_projection(labelled, "pca", refits=0)
+    contents = gather(labelled, [plane], points=200, sound_minutes=0.0)
     labels, points = contents["labels"], contents["points"]
     assert set(labels) == {"act", "load"}
     of_first = points["number"] == 0

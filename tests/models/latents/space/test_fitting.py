@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from sklearn import manifold
 
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.space import fitting
+from turnstream.models.latents.space.embed import mapper
 from turnstream.models.latents.space.fitting import (
     Sample,
     fit_projection,
@@ -80,14 +82,14 @@ def test_fits_that_were_cut_short_are_gone_on_with(
     begun: list[int] = []
 
     def embed(
-        states: fitting.Float32, dims: int, breadth: float, seed: int, random_start: bool
-    ) -> fitting.Float32:
+        stages: Sequence[fitting.Float32], dims: int, breadth: float, seed: int, random_start: bool
+    ) -> Sequence[fitting.Float32]:
         begun.append(seed)
         if len(begun) == 3:
             raise KeyboardInterrupt
-        return states[:, seed : seed + dims]
+        return [states[:, seed : seed + dims] for states in stages]
 
-    monkeypatch.setattr(fitting, "_fit_tsne", embed)
+    monkeypatch.setattr(fitting, "fit_tsne", embed)
     with pytest.raises(KeyboardInterrupt):
         fit_sample(planted(), "tsne", refits=3, parts=tmp_path / "parts")
     found = fit_sample(planted(), "tsne", refits=3, parts=tmp_path / "parts")
@@ -121,7 +123,7 @@ def test_refits_of_a_formula_are_gone_on_with(
 
 
 def test_umap_is_umap_learns(umap: SavedEmbedding) -> None:
-    theirs = fitting._mapper(2, 15, 0, "spectral", None).fit_transform(planted().states)
+    theirs = mapper(2, 15, 0, "spectral", None).fit_transform(planted().states)
     np.testing.assert_allclose(
         np.abs(umap.places - umap.places.mean(axis=0)),
         np.abs(theirs - theirs.mean(axis=0)),

@@ -1,8 +1,9 @@
-"""The explorer: what its page holds, what is said of it, and, in a browser, the way from a point to its moment and back."""
+"""The page of points and paths: what it holds, what is said of it, and, in a browser, the way from a
+point to its moment and back, and what can be selected.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import shutil
@@ -14,19 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from turnstream.models.latents.collection import Collection, shift_probability, write_events
+from turnstream.models.latents.collection import Collection, write_events
 from turnstream.models.latents.command import add_arguments as add_command
 from turnstream.models.latents.command import main as command
+from turnstream.models.latents.labels import join_labels
+from turnstream.models.latents.moments import SITUATIONS, shift_probability
+from turnstream.models.latents.paths.page import explorer, gather
+from turnstream.models.latents.paths.points import SHOWN, START, WHEN_S, members, readings
 from turnstream.models.latents.space.apart import how_far_apart, in_words
-from turnstream.models.latents.space.explore import (
-    SHOWN,
-    START,
-    WHEN_S,
-    explore,
-    gather,
-    members,
-    readings,
-)
 from turnstream.models.latents.space.fitting import fit_projection, place
 from turnstream.stream.errors import ConfigError
 from turnstream.stream.saved_embedding import SavedEmbedding
@@ -46,7 +42,7 @@ def projections(tiny_collection: Collection) -> list[SavedEmbedding]:
 
 @pytest.fixture(scope="module")
 def contents(tiny_collection: Collection, projections: list[SavedEmbedding]) -> dict[str, Any]:
-    return gather(tiny_collection, projections, POINTS, 30.0, 0)
+    return gather(tiny_collection, projections, points=POINTS)
 
 
 def changed_copy(collection: Collection, folder: Path, **dialogue: Any) -> Collection:
@@ -79,7 +75,7 @@ def test_points_are_frames_and_lie_where_their_states_are_placed(
                 place(projection, frames[projection.layer][frame, speaker]),
                 atol=1e-5,
             )
-            assert [contents["situations"][index] for index in points["situation"][here]] == frames[
+            assert [SITUATIONS[index] for index in points["situation"][here]] == frames[
                 "situation"
             ][frame, speaker].tolist()
             np.testing.assert_array_equal(points["p_next"][here], frames["p_next"][frame, speaker])
@@ -175,9 +171,9 @@ def test_tracks_are_the_collections_columns(
     dialogue = contents["dialogues"][2]
     np.testing.assert_allclose(dialogue["vad"] / 254, frames["vad"], atol=0.002)
     np.testing.assert_array_equal(dialogue["speaking"], frames["speaking"])
-    assert [contents["situations"][index] for index in dialogue["situation"][:, 1]] == frames[
-        "situation"
-    ][:, 1].tolist()
+    assert [SITUATIONS[index] for index in dialogue["situation"][:, 1]] == frames["situation"][
+        :, 1
+    ].tolist()
     assert (dialogue["p_shift"] == 255).tolist() == np.isnan(shift_probability(frames)).tolist()
     assert dialogue["sound"].startswith("data:audio/ogg;base64,")
     assert dialogue["envelope"][:, 1][frames["speaking"][:, 1]].max() == 254
@@ -229,7 +225,7 @@ def test_how_far_apart_is_measured_on_the_places_that_are_drawn(
 def test_no_more_is_embedded_than_was_asked_for(
     tiny_collection: Collection, projections: list[SavedEmbedding]
 ) -> None:
-    few = gather(tiny_collection, projections[:1], 40, 0.5, 0)
+    few = gather(tiny_collection, projections[:1], points=40, sound_minutes=0.5)
     assert [dialogue["embedded"] for dialogue in few["dialogues"]] == [1000, 500, 0]
     assert [bool(dialogue["sound"]) for dialogue in few["dialogues"]] == [True, True, False]
     assert "--sound-minutes" in few["dialogues"][2]["silent"]
@@ -240,7 +236,7 @@ def test_no_more_is_embedded_than_was_asked_for(
 def test_of_many_silences_only_so_many_are_drawn(
     tiny_collection: Collection, projections: list[SavedEmbedding]
 ) -> None:
-    few = gather(tiny_collection, projections[:1], 9, 0.0, 0)
+    few = gather(tiny_collection, projections[:1], points=9, sound_minutes=0.0, most=1)
     silences = [
         (event["number"], event["start_s"])
         for event in few["events"]
@@ -262,7 +258,7 @@ def test_of_many_silences_only_so_many_are_drawn(
 def test_the_caption_says_what_there_is(
     tiny_collection: Collection, projections: list[SavedEmbedding], tmp_path: Path
 ) -> None:
-    view = explore(tiny_collection, projections[:1], tmp_path / "explore.html", points=POINTS)
+    view = explorer(tiny_collection, projections[:1], tmp_path / "explore.html", points=POINTS)
     assert "tiny" in view.caption
     assert "3 dialogues (1.0 minutes)" in view.caption
     assert "1.0 minutes can be heard" in view.caption
@@ -288,7 +284,7 @@ def test_without_text_questions_are_not_offered_and_it_is_said_why(
             number,
             [{k: v for k, v in row.items() if k != "number"} for row in rows],
         )
-    view = explore(collection, projections[:1], tmp_path / "explore.html", points=50)
+    view = explorer(collection, projections[:1], tmp_path / "explore.html", points=50)
     assert (
         "Question against statement is not offered: the words before the silences are not known."
         in view.caption
@@ -309,7 +305,7 @@ def test_one_class_alone_is_said_to_be_alone(
             number,
             [{k: v for k, v in row.items() if k != "number"} for row in rows],
         )
-    found = gather(collection, projections[:1], 50, 0.0, 0)
+    found = gather(collection, projections[:1], points=50, sound_minutes=0.0)
     assert found["projections"][0]["apart"][0]["said"][0][START].endswith("shift, no hold.")
     assert (
         found["contrasts"][4]["lacking"]
@@ -321,7 +317,7 @@ def test_a_collection_without_audio_gives_a_page_that_cannot_be_heard(
     tiny_collection: Collection, projections: list[SavedEmbedding], tmp_path: Path
 ) -> None:
     why = "its audio was not collected, or is not there any more"
-    imported = explore(
+    imported = explorer(
         changed_copy(tiny_collection, tmp_path / "imported", audio=[]),
         projections[:1],
         tmp_path / "explore.html",
@@ -332,9 +328,7 @@ def test_a_collection_without_audio_gives_a_page_that_cannot_be_heard(
     gone = gather(
         changed_copy(tiny_collection, tmp_path / "gone", audio=["/nowhere/a.wav"]),
         projections[:1],
-        50,
-        30.0,
-        0,
+        points=50,
     )
     assert {(dialogue["sound"], dialogue["silent"]) for dialogue in gone["dialogues"]} == {
         ("", why)
@@ -347,7 +341,7 @@ def test_nothing_to_draw_is_refused(
 ) -> None:
     for chosen, points in ((projections, 0), ([], 10)):
         with pytest.raises(ConfigError, match="at least one projection and one point"):
-            explore(tiny_collection, chosen, tmp_path / "explore.html", points=points)
+            explorer(tiny_collection, chosen, tmp_path / "explore.html", points=points)
 
 
 def test_the_command_writes_the_page_of_several_projections(
@@ -398,115 +392,169 @@ async def chosen(tab: Tab) -> dict[str, str]:
 
 async def set_to(tab: Tab, selector: str, value: Any, event: str = "change") -> None:
     await tab.value(
-        f"(() => {{ const e = document.querySelector('{selector}'); e.value = {json.dumps(value)}; e.dispatchEvent(new Event('{event}')); }})()"
+        f"(() => {{ const e = document.querySelector('{selector}'); e.value = {json.dumps(value)};"
+        f" e.dispatchEvent(new Event('{event}')); }})()"
     )
 
 
-async def click_at(tab: Tab, x: float, y: float) -> None:
-    await tab.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
-    await asyncio.sleep(0.3)  # plotly looks for what is under the pointer at most so often
-    for kind in ("mousePressed", "mouseReleased"):
-        await tab.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+async def drag(tab: Tab, *places: Sequence[float]) -> None:
+    """Press the button of the mouse at the first place, go to the others, and let it go."""
+    pressed = {"button": "left", "buttons": 1, "clickCount": 1}
+    (x, y), last = places[0], places[-1]
+    await tab.call("Input.dispatchMouseEvent", type="mousePressed", x=x, y=y, **pressed)
+    for x, y in places[1:]:
+        await tab.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y, **pressed)
+    await tab.call(
+        "Input.dispatchMouseEvent", type="mouseReleased", x=last[0], y=last[1], **pressed
+    )
 
 
-PIXEL = """(([x, y]) => {{
-  const e = document.querySelector('{chart}');
-  e.scrollIntoView({{block: 'center'}});
-  const b = e.getBoundingClientRect(), l = e._fullLayout;
-  return [b.x + l.xaxis._offset + l.xaxis.l2p(x), b.y + l.yaxis._offset + l.yaxis.l2p(y)];
-}})({place})"""
+PIXEL = """(() => {{
+  const box = document.querySelector('#marks');
+  box.scrollIntoView({{block: 'center'}});
+  const at = box.getBoundingClientRect(), [x, y] = page.plane.pixel({place});
+  return [at.x + x, at.y + y];
+}})()"""
+LEGEND = "[...document.querySelectorAll('#legend .entry')].map((e) => e.innerText.trim())"
+
+
+@pytest.fixture(scope="module")
+def made(
+    tiny_collection: Collection,
+    projections: list[SavedEmbedding],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    out = tmp_path_factory.mktemp("page") / "explore.html"
+    return explorer(tiny_collection, projections, out, points=POINTS).path
+
+
+async def opened(tab: Tab, made: Path) -> None:
+    await tab.size(1280, 1200)
+    await tab.go(made.as_uri())
+    await tab.until("document.querySelector('#who').dataset.frame")
 
 
 async def test_in_a_browser_a_point_leads_to_its_moment_and_a_moment_to_its_point(
-    tiny_collection: Collection,
-    projections: list[SavedEmbedding],
-    contents: dict[str, Any],
-    tmp_path: Path,
-    browser: str,
+    made: Path, contents: dict[str, Any], browser: str
 ) -> None:
-    out = explore(tiny_collection, projections, tmp_path / "explore.html", points=POINTS).path
     shown, points = contents["projections"][0], contents["points"]
-    lonely = np.linalg.norm(shown["points"][:, None] - shown["points"][None], axis=-1) + np.where(
-        np.eye(len(points["frame"])), np.inf, 0
-    )
-    index = int(
-        np.argmax(
-            np.where(
-                (np.abs(shown["points"]) < np.percentile(np.abs(shown["points"]), 95, axis=0)).all(
-                    axis=1
-                ),
-                lonely.min(axis=1),
-                0,
-            )
-        )
-    )
-
+    apart = np.linalg.norm(shown["points"][:, None] - shown["points"][None], axis=-1)
+    inside = np.abs(shown["points"]) < np.percentile(np.abs(shown["points"]), 95, axis=0)
+    lonely = np.where(inside.all(axis=1), (apart + np.diag([np.inf] * len(apart))).min(axis=1), 0)
+    index = int(np.argmax(lonely))
     async with open_tab_of(browser) as tab:
-        await tab.size(1280, 1200)
-        await tab.go(out.as_uri())
-        await tab.until(
-            "Boolean(document.querySelector('#plane')._fullLayout && document.querySelector('#curves')._fullLayout)"
-        )
-        legend = await tab.value("document.querySelector('#plane').data.map((trace) => trace.name)")
-        assert f"speaking ({(points['situation'] == 1).sum()})" in legend
-
-        x, y = await tab.value(PIXEL.format(chart="#plane", place=shown["points"][index].tolist()))
-        await click_at(tab, x, y)
-        moment = {
-            "number": points["number"][index],
-            "frame": points["frame"][index],
-            "speaker": points["speaker"][index],
-        }
+        await opened(tab, made)
+        assert f"speaking ({(points['situation'] == 1).sum()})" in await tab.value(LEGEND)
+        await drag(tab, await tab.value(PIXEL.format(place=shown["points"][index].tolist())))
+        moment = {name: int(points[name][index]) for name in ("number", "frame", "speaker")}
         await tab.until(f"document.querySelector('#who').dataset.frame === '{moment['frame']}'")
-        assert {name: int((await chosen(tab))[name]) for name in moment} == {
-            name: int(value) for name, value in moment.items()
-        }
+        assert {name: int((await chosen(tab))[name]) for name in moment} == moment
         assert contents["dialogues"][moment["number"]]["id"] in await tab.text("#who")
         assert await tab.text("#play") == "Stop"  # it is heard
         await tab.click("#play")
         await tab.until("document.querySelector('#play').innerText === 'Play around it'")
-        middle = await tab.value("document.querySelector('#curves')._fullLayout.xaxis.range")
-        assert middle[0] <= float((await chosen(tab))["time"]) <= middle[1]
 
-        x, y = await tab.value(PIXEL.format(chart="#curves", place=[middle[0] + 1.0, 0.5]))
-        await click_at(tab, x, y)
-        await tab.until(f"document.querySelector('#who').dataset.frame !== '{moment['frame']}'")
+        start = await tab.value("curves.span[0]")
+        at = (
+            "(() => {{ const b = curves.canvas.getBoundingClientRect();"
+            " return [b.x + curves.at({seconds}), b.y + 100]; }})()"
+        )
+        await drag(tab, await tab.value(at.format(seconds=start + 1.0)))
         frame = int((await chosen(tab))["frame"])
-        assert (frame + 1) / 50 == pytest.approx(middle[0] + 1.0, abs=0.1)
-        await place_is(tab, shown["tracks"][moment["number"]][frame])
+        assert (frame + 1) / 50 == pytest.approx(start + 1.0, abs=0.1)
+        await places_are(tab, shown["tracks"][moment["number"]][frame])
         await tab.press("ArrowRight")
         assert int((await chosen(tab))["frame"]) == frame + 1
-        await place_is(tab, shown["tracks"][moment["number"]][frame + 1])
         await set_to(tab, "#time", 321, "input")
-        await place_is(tab, shown["tracks"][moment["number"]][321])
+        await places_are(tab, shown["tracks"][moment["number"]][321])
 
         await set_to(tab, "#show", "contrast 0")
         await set_to(tab, "#when", 8, "input")
         assert shown["apart"][0]["said"][0][8] in await tab.text("#apart-words")
         counts = [int(count) for count in shown["apart"][0]["figures"][0, 8, :2]]
-        assert (
-            await tab.value("document.querySelector('#plane').data.map((trace) => trace.name)")
-        )[1:3] == [f"shift ({counts[0]})", f"hold ({counts[1]})"]
+        legend = await tab.value(LEGEND)
+        assert legend[:2] == [f"shift ({counts[0]})", f"hold ({counts[1]})"]
         await set_to(tab, "#draw", "density")
         for name in ("situation", "p_shift", "dialogue", "split"):
             await set_to(tab, "#show", name)
         await set_to(tab, "#draw", "scatter")
         await set_to(tab, "#projection", "1")
-        assert await tab.value("document.querySelector('#plane').data[0].type") == "scatter3d"
-        for name in ("minutes", "contrast 2"):
+        assert await tab.value("page.plane.look.dims") == 3
+        for name in ("minutes", "contrast 2", "cluster"):
             await set_to(tab, "#show", name)
-        hints = (
-            "GL Driver Message",
-            "willReadFrequently",
-        )  # of the browser, about how fast the plotting library draws
-        assert [words for words in tab.complaints if not any(hint in words for hint in hints)] == []
+        assert tab.complaints == []
 
 
-async def place_is(tab: Tab, expected: Sequence[Sequence[float]]) -> None:
+async def places_are(tab: Tab, expected: Sequence[Sequence[float]]) -> None:
     """Both speakers are drawn where they should be."""
-    found = await tab.value(
-        "[...document.querySelectorAll('#marks circle')].map((c) => [c.dataset.speaker, c.dataset.place.split(',').map(Number)])"
-    )
+    found = await tab.value("page.plane.marked.map((m) => [m.words, [...m.place]])")
     assert sorted(speaker for speaker, _ in found) == ["0", "1"]
     for speaker, place_found in found:
         np.testing.assert_allclose(place_found, expected[int(speaker)], atol=1e-4)
+
+
+async def test_a_lasso_selects_what_lies_in_it_and_its_clusters_become_a_label(
+    made: Path, contents: dict[str, Any], tiny_collection: Collection, tmp_path: Path, browser: str
+) -> None:
+    places, points = contents["projections"][0]["points"], contents["points"]
+    async with open_tab_of(browser) as tab:
+        await opened(tab, made)
+        await set_to(tab, "#drag", "lasso")
+        middle = np.median(places, axis=0)
+        low, high = places.min(axis=0) - 1, places.max(axis=0) + 1
+        left = [(low[0], low[1]), (middle[0], low[1]), (middle[0], high[1]), (low[0], high[1])]
+        await tab.value(
+            f"(page.plane.limits = [[{low[0] - 1}, {high[0] + 1}], [{low[1] - 1}, {high[1] + 1}]], page.plane.render())"
+        )
+        corners = [await tab.value(PIXEL.format(place=[float(x), float(y)])) for x, y in left]
+        await drag(tab, *corners)
+        inside = np.flatnonzero(places[:, 0] < middle[0])
+        found = set(await tab.value("[...selection.keys]"))
+        assert found == {
+            f"f{points['number'][i]}:{points['frame'][i]}:{points['speaker'][i]}" for i in inside
+        }
+        assert f"Selected: {len(inside)} points" in await tab.text("#selection h2")
+        assert "situation: " in await tab.text("#shares")
+
+        near = contents["neighbours"]["latent"]["points"][inside]
+        share = np.isin(near[near >= 0], inside).mean()
+        assert f"In the full states, {share:.0%} of the".replace("%", " %") in await tab.text(
+            "#near-words"
+        )
+        await set_to(tab, "#cluster-name", "low, left")
+        await tab.click("#keep")
+        await tab.click("#view-paths")  # what is selected is so in every view
+        assert f"Selected: {len(inside)} points" in await tab.text("#selection h2")
+        (tmp_path / "clusters.csv").write_text(await tab.value("clustersAsCsv()"))
+        assert tab.complaints == []
+    collection = changed_copy(tiny_collection, tmp_path / "copy")
+    join_labels(collection, tmp_path / "clusters.csv")
+    labels = [collection.frames(number, ["cluster"])["cluster"] for number in range(3)]
+    for i in range(len(places)):
+        expected = "low, left" if i in inside else ""
+        assert labels[points["number"][i]][points["frame"][i], points["speaker"][i]] == expected
+
+
+def test_neighbours_are_those_of_the_full_states(
+    tiny_collection: Collection, contents: dict[str, Any]
+) -> None:
+    points, events = contents["points"], contents["events"]
+    frames = [tiny_collection.frames(number, ["latent"])["latent"] for number in range(3)]
+    states = np.stack(
+        [
+            frames[n][f, s]
+            for n, f, s in zip(points["number"], points["frame"], points["speaker"], strict=True)
+        ]
+    )
+    found = contents["neighbours"]["latent"]["points"]
+    for index in (0, 77, 200):
+        apart = np.linalg.norm(states - states[index], axis=1)
+        apart[index] = np.inf
+        np.testing.assert_allclose(apart[found[index]], np.sort(apart)[: found.shape[1]], rtol=1e-5)
+    near = contents["neighbours"]["latent"]["events"]
+    shift = next(i for i, event in enumerate(events) if event["kind"] == "shift")
+    kinds = {events[i]["kind"] for i in near[shift, START, 0]}
+    assert kinds <= {"shift", "hold"}
+    assert shift not in near[shift, START, 0]
+    overlap = [i for i, event in enumerate(events) if event["kind"] == "backchannel"]
+    assert (near[overlap] == -1).all()

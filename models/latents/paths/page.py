@@ -1,0 +1,387 @@
+"""The page of points, paths and stages: one plane, one selection and one moment for all of them.
+
+`explore`, `paths`, `animate` and `page` write it, each with the views that it has the data of. The
+scripts lie in web/; a page needs nothing but itself.
+
+turnstream latents page --out page.html
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....stream.errors import ConfigError, DialogueError
+from ....stream.saved_embedding import SavedEmbedding
+from ..bars import bar
+from ..collection import Collection, Event
+from ..moments import SITUATIONS, shift_probability
+from ..options import option
+from ..quality import quality_of
+from ..space.fitting import Placer, place_known, placer
+from ..space.trust import UNSTABLE, name_of_fit, stability_at, trust_in_words
+from ..views import (
+    SOUND_RATE_HZ,
+    View,
+    check_suffix,
+    embedded_sound,
+    number_of,
+    sound_of,
+    write_page,
+)
+from .heard import Section, described_dialogue, embedded_seconds, hearing
+from .path_states import (
+    PLACED_EVERY,
+    SCORE_S,
+    Paths,
+    gather_paths,
+    stretch_of,
+)
+from .path_words import caption_of
+from .points import (
+    drawn_events,
+    event_states,
+    neighbours,
+    placed_points,
+    points_in_words,
+    points_section,
+    readings,
+)
+
+Float32 = NDArray[np.float32]
+POINTS = 4000
+SOUND_MINUTES = 30.0
+BETWEEN_CLIPS_S = 0.05  # of silence, so that no clip runs into the next one
+SCRIPTS = tuple(
+    f"{name}.js"
+    for name in (
+        *("shapes", "plane", "moments", "select", "classes", "statistics"),
+        *("points", "paths", "csv", "stages"),
+    )
+)
+TITLES = {"points": "Explorer of the latent space", "paths": "Paths through the latent space"}
+EMPTY = {"names": [], "ids": [], "labels": {}, "wrong": None, "places": [], "marks": []}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `turnstream latents page`."""
+    option(parser, "--out FILE.html", "page to write", Path("page.html"))
+
+
+def main(args: argparse.Namespace) -> int:
+    """Write a page that takes CSV files."""
+    check_suffix(args.out, ".html")
+    view = empty_page(args.out)
+    print(f"{view.caption}\n{view.path}")
+    return 0
+
+
+def empty_page(out: Path) -> View:
+    """Write a page that takes CSV files."""
+    caption = (
+        "Drop CSV files of points here: one file for each stage of training, each network or each "
+        "few mini-batches. Columns x and y are drawn as they are; of any other numbers the "
+        "principal components of all files together. Nothing leaves this page."
+    )
+    return write_view(out, "Your points, stage by stage", caption, {"stages": EMPTY})
+
+
+def write_view(out: Path, title: str, caption: str, contents: Section) -> View:
+    """Write a page with the views that `contents` has the data of.
+
+    Args:
+        out: .html.
+        title, caption: see View.
+        contents: sections of the page; what is missing is empty.
+    """
+    nothing = {
+        "frame_rate_hz": 50.0,
+        "dialogues": [],
+        "events": [],
+        "projections": [],
+        "situations": SITUATIONS,
+        "unstable": UNSTABLE,
+        "opens": "stages",
+    }
+    write_page(out, title, caption, "page.js", nothing | contents, plotly=False, before=SCRIPTS)
+    return View(out, title, caption)
+
+
+def explorer(
+    collection: Collection,
+    projections: Sequence[SavedEmbedding],
+    out: Path,
+    *,
+    opens: str = "points",
+    dialogue: str | None = None,
+    between: tuple[float, float] | None = None,
+    more: Section | None = None,
+    **which: Any,
+) -> View:
+    """Write the page of a collection's points and paths.
+
+    Args:
+        collection: whose states are drawn.
+        projections: of its network; the page changes between them.
+        out: .html.
+        opens: the view it opens with, "points" or "paths".
+        dialogue, between: id and part, in seconds, of the dialogue whose path it opens with.
+        more: other sections, such as stages.
+        which: as for `gather`.
+    Raises:
+        ConfigError: what cannot be drawn.
+    """
+    contents = gather(collection, projections, opens=opens, dialogue=dialogue, **which)
+    caption, title = contents.pop("caption"), TITLES[opens]
+    if dialogue is not None:
+        title = f"{title}: {dialogue}"
+        number = number_of(collection, dialogue)
+        first, last = stretch_of(collection, number, between)
+        rate_hz, embedded = collection.frame_rate_hz, contents["dialogues"][number]["embedded"]
+        seconds = (min(last, embedded) - first) / rate_hz
+        shown = {"number": number, "start_s": first / rate_hz, "seconds": max(seconds, 0.1)}
+        contents["paths"]["conversation"] = shown
+        caption = (
+            f"The page opens with the path of {dialogue}; all others are there, too. {caption}"
+        )
+    return write_view(out, title, caption, contents | (more or {}))
+
+
+def gather(
+    collection: Collection,
+    projections: Sequence[SavedEmbedding],
+    *,
+    points: int = POINTS,
+    sound_minutes: float = SOUND_MINUTES,
+    seed: int = 0,
+    opens: str = "points",
+    dialogue: str | None = None,
+    whose: int = 0,
+    **around: Any,
+) -> Section:
+    """Everything that the page shows of points and paths; arrays are N points, E events.
+
+    Args:
+        collection: of dialogues.
+        projections: of its network.
+        points: how many frames of single speakers to draw, and at most how many silences.
+        sound_minutes: of dialogue, from the first on, that can be heard and followed.
+        seed: of all draws.
+        opens: "points" or "paths".
+        dialogue: id of a dialogue to be heard and followed before all others.
+        whose: paths the page opens with, index into ROLES.
+        around: which events, and how long paths are, as for `gather_paths`.
+    Raises:
+        ConfigError: no projection, fewer than one point, or paths that cannot be drawn.
+    """
+    if not projections or points < 1:
+        raise ConfigError(
+            f"expected at least one projection and one point, got {len(projections)} and {points}"
+        )
+    paths = _paths(collection, projections, opens == "paths", seed=seed, **around)
+    first = next(iter(paths.values()), None)
+    events, total = drawn_events(collection, points, seed)
+    if first is not None:
+        kept = {_key(event) for event in (*events, *first.events)}
+        events = [event for event in collection.events() if _key(event) in kept]
+    columns = ["situation", "vad", "p_next", "time_s", *collection.labels]
+    sample = collection.sample(points, columns, seed=seed)
+    seconds = embedded_seconds(collection, sound_minutes, dialogue)
+    found = _read(collection, projections, sample, events, seconds)
+    contents = hearing(collection, found.dialogues, events) | {
+        "model": collection.about.model,
+        "opens": opens,
+        "neighbours": {
+            layer: neighbours(events, *states) for layer, states in found.states.items()
+        },
+        "projections": [
+            _described(collection, projection, put)
+            | {"tracks": tracks}
+            | placed_points(projection, put, events, *found.states[projection.layer])
+            for projection, put, tracks in zip(
+                projections, found.placers, found.tracks, strict=True
+            )
+        ],
+    }
+    shifts, at = np.concatenate(found.p_shift), np.concatenate(found.read)
+    contents |= points_section(collection, sample, shifts, events, at, total)
+    caption = [points_in_words(contents), quality_of(collection).in_words()]
+    if first is not None:
+        contents |= _paths_section(collection, first, events, whose, found.dialogues)
+        for shown, projection in zip(contents["projections"], projections, strict=True):
+            shown["paths"] = _placed_paths(paths[projection.layer], projection)
+        if opens == "paths":
+            caption = [caption_of(collection, first, whose), contents["clips"]["silent"]]
+    return contents | {"caption": " ".join(part for part in caption if part)}
+
+
+# ---- one reading of all dialogues ----
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What was read of all dialogues, dialogue by dialogue.
+
+    Attributes:
+        placers, tracks: of each projection; tracks are (F, 2, D) each.
+        dialogues: see `described_dialogue`.
+        p_shift: of the points.
+        read: frames of the events, (E, W) each.
+        states: of each layer, of all points (N, H) and of all events (E, W, 2, H).
+    """
+
+    placers: list[Placer]
+    tracks: list[list[Float32]]
+    dialogues: list[Section] = field(default_factory=list[Section])
+    p_shift: list[Float32] = field(default_factory=list[Float32])
+    read: list[NDArray[np.int64]] = field(default_factory=list[NDArray[np.int64]])
+    states: dict[str, tuple[Float32, Float32]] = field(
+        default_factory=dict[str, tuple[Float32, Float32]]
+    )
+
+
+def _read(
+    collection: Collection,
+    projections: Sequence[SavedEmbedding],
+    sample: dict[str, NDArray[Any]],
+    events: Sequence[Event],
+    seconds: Sequence[float],
+) -> _Read:
+    layers = sorted({projection.layer for projection in projections})
+    found = _Read([placer(projection) for projection in projections], [[] for _ in projections])
+    states: dict[str, list[tuple[Float32, Float32]]] = {layer: [] for layer in layers}
+    numbers = range(len(collection.dialogues))
+    for number in bar(numbers, "explore", "dialogue"):
+        found.dialogues.append(described_dialogue(collection, number, seconds[number]))
+        chosen = sample["number"] == number
+        frame, speaker = sample["frame"][chosen], sample["speaker"][chosen]
+        frames = collection.frames(number, ["holder", "p_next", *layers])
+        found.p_shift.append(shift_probability(frames)[frame])
+        here = [event for event in events if event.number == number]
+        found.read.append(readings(here, len(frames["holder"]), collection))
+        for layer in layers:
+            of_events = event_states(frames[layer], here, found.read[-1])
+            states[layer].append((frames[layer][frame, speaker], of_events))
+        embedded = found.dialogues[-1]["embedded"]
+        for projection, put, tracks in zip(projections, found.placers, found.tracks, strict=True):
+            step = PLACED_EVERY[projection.has_formula]
+            tracks.append(
+                place_known(put, frames[projection.layer][:embedded:step], projection.dims)
+            )
+    for layer, parts in states.items():
+        of_points, of_events = zip(*parts, strict=True)
+        found.states[layer] = np.concatenate(of_points), np.concatenate(of_events)
+    return found
+
+
+def _described(collection: Collection, projection: SavedEmbedding, _: Placer) -> Section:
+    return {
+        "name": f"{name_of_fit(projection)}, {projection.dims}-D",
+        "layer": projection.layer,
+        "width": collection.about.sizes[projection.layer],
+        "dims": projection.dims,
+        "about": projection.about,
+        "trust": trust_in_words(projection),
+        "figures": projection.trust,
+        "landmarks": {name: list(where) for name, where in projection.landmarks.items()},
+        "every": PLACED_EVERY[projection.has_formula],
+    }
+
+
+# ---- paths ----
+
+
+def _key(event: Event) -> tuple[int, float, str, int]:
+    return event.number, event.start_s, event.kind, event.speaker
+
+
+def _paths(
+    collection: Collection, projections: Sequence[SavedEmbedding], must: bool, **around: Any
+) -> dict[str, Paths]:
+    """The paths in each layer, the same in all; {} where there are none and none must be."""
+    layers = dict.fromkeys(projection.layer for projection in projections)
+    try:
+        return {
+            layer: gather_paths(collection, [p for p in projections if p.layer == layer], **around)
+            for layer in layers
+        }
+    except ConfigError:
+        if must:
+            raise
+        return {}
+
+
+def _paths_section(
+    collection: Collection,
+    paths: Paths,
+    events: Sequence[Event],
+    whose: int,
+    dialogues: Sequence[Section],
+) -> Section:
+    index = {_key(event): number for number, event in enumerate(events)}
+    shown = [index[_key(event)] for event in paths.events]
+    around = {"before_s": paths.before_s, "after_s": paths.after_s}
+    sound, starts, silent = _clips(collection, paths, dialogues)
+    offsets = np.full(len(events), np.nan, np.float32)
+    offsets[shown] = starts
+    return {
+        "paths": {"events": np.array(shown), "judged_s": SCORE_S, "whose": whose, **around},
+        "clips": {"sound": sound, "offsets": offsets, "silent": silent, **around},
+    }
+
+
+def _placed_paths(paths: Paths, projection: SavedEmbedding) -> Section:
+    placed = next(placed for placed in paths.placed if placed.projection is projection)
+    last = [stability_at(projection, placed.last_points(role)) for role in (0, 1)]
+    return {
+        "times_s": np.asarray(placed.times_s, np.float32),
+        "places": placed.places,
+        "last": placed.last,
+        "stability": np.stack(last, axis=1),
+        "nearest": paths.nearest,
+        "distance": paths.distance,
+        "typical": paths.typical,
+        "near": paths.near,
+    }
+
+
+def _clips(
+    collection: Collection, paths: Paths, dialogues: Sequence[Section]
+) -> tuple[str, Float32, str]:
+    """The sound of paths that lie outside of what can be heard anyway, one after another.
+
+    Returns:
+        The sound; where each path begins in it in seconds, (E,), NaN where it has none; and why
+        some cannot be heard.
+    """
+    pieces: list[Float32] = []
+    offsets, samples, failed = np.full(len(paths.events), np.nan, np.float32), 0, ""
+    ends = [dialogue["embedded"] / collection.frame_rate_hz for dialogue in dialogues]
+    beyond = [e.start_s + paths.after_s > ends[e.number] for e in paths.events]
+    numbers = {
+        event.number for event, is_beyond in zip(paths.events, beyond, strict=True) if is_beyond
+    }
+    for number in bar(sorted(numbers), "sound", "dialogue"):
+        try:
+            sound = sound_of(collection.dialogues[number])
+        except (ConfigError, DialogueError) as error:
+            failed = failed or f"Cannot be heard: {error}."
+            continue
+        for index, event in enumerate(paths.events):
+            if event.number != number or not beyond[index]:
+                continue
+            first = round((event.start_s - paths.before_s) * SOUND_RATE_HZ)
+            length_s = paths.before_s + paths.after_s + BETWEEN_CLIPS_S
+            piece = np.zeros((2, round(length_s * SOUND_RATE_HZ)), np.float32)
+            heard = sound[:, max(0, first) : max(0, first + piece.shape[1])]
+            piece[:, max(0, -first) : max(0, -first) + heard.shape[1]] = heard
+            offsets[index] = samples / SOUND_RATE_HZ
+            pieces.append(piece)
+            samples += piece.shape[1]
+    return embedded_sound(np.concatenate(pieces, axis=1)) if pieces else "", offsets, failed

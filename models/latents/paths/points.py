@@ -1,0 +1,258 @@
+"""The points of a page: frames of single speakers, and the speakers at times around silences.
+
+Points are coloured by what happens in them. For contrasts of events they are the states of the
+speakers at one time before or in a mutual silence; how far apart two classes lie in the picture
+(space/apart.py) is measured for each projection, time and speaker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....stream.saved_embedding import SavedEmbedding
+from ..collection import Collection, Event
+from ..events.contrasts import CONTRASTS, Contrast
+from ..labels import coded_label
+from ..space.apart import Apartness, briefly, how_far_apart, in_words
+from ..space.fitting import Placer, place_known
+from ..space.trust import near_among, stability_at
+from .heard import situation_numbers
+
+# Of reading, from the start of a silence.
+WHEN_S = (-0.5, -0.4, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5)
+START = WHEN_S.index(0.0)
+WHOSE = ("the speaker before the silence", "the other speaker")
+SILENCES = ("shift", "hold", "gap", "pause")
+NEAR_POINTS, NEAR_EVENTS = 8, 5  # neighbours that the page knows of a frame and of an event
+SHOWN = tuple(
+    CONTRASTS[name]
+    for name in (
+        "shift-hold",
+        "gap-pause",
+        "speaker-listener",
+        "shift-correct",
+        "hold-correct",
+        "question-statement",
+    )
+)
+
+Float32 = NDArray[np.float32]
+Frames = NDArray[np.int64]
+
+
+def drawn_events(collection: Collection, most: int, seed: int) -> tuple[list[Event], int]:
+    """Every event, but those of at most so many mutual silences; and how many of these there are."""
+    events = collection.events()
+    every = silences(events)
+    if len(every) > most:
+        order = np.random.default_rng(seed).permutation(len(every))
+        left_out = {every[index] for index in order[most:]}
+        events = [
+            event
+            for event in events
+            if event.kind not in SILENCES or (event.number, event.start_s) not in left_out
+        ]
+    return events, len(every)
+
+
+def silences(events: Sequence[Event]) -> list[tuple[int, float]]:
+    """Dialogue and start of every mutual silence; a shift or a hold is also a gap or a pause."""
+    return sorted({(event.number, event.start_s) for event in events if event.kind in SILENCES})
+
+
+def members(
+    contrast: Contrast, events: Sequence[Event]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Indices of a contrast's events, (M,), and whether each is of its first class, (M,).
+
+    Where the two speakers of each event are compared, all are.
+    """
+    if contrast.of_speakers:
+        chosen = [index for index, event in enumerate(events) if event.kind in contrast.kinds]
+        return np.array(chosen, np.int64), np.ones(len(chosen), bool)
+    labels = [contrast.is_first(event) for event in events]
+    kept = [index for index, label in enumerate(labels) if label is not None]
+    return np.array(kept, np.int64), np.array([labels[index] for index in kept], bool)
+
+
+def readings(events: Sequence[Event], frames: int, collection: Collection) -> Frames:
+    """The newest frame of one dialogue's events at each of WHEN_S, (E, W).
+
+    -1 outside of the dialogue or after the silence.
+    """
+    start = np.array([collection.frame_of(event.start_s) for event in events], np.int64)[:, None]
+    end = np.array([collection.frame_of(event.end_s) for event in events], np.int64)[:, None]
+    after = start + np.array([collection.frame_of(when) for when in WHEN_S])[None]
+    return np.where((after >= 1) & (after <= np.minimum(end, frames)), after - 1, -1)
+
+
+def event_states(states: Float32, events: Sequence[Event], at: Frames) -> Float32:
+    """States of one dialogue (T, 2, H) where its events are read, (E, W, 2, H); NaN where not.
+
+    The speaker before an event comes first.
+    """
+    roles = np.array([(event.speaker, 1 - event.speaker) for event in events], np.int64)
+    roles = roles.reshape(-1, 1, 2)
+    found = states[np.maximum(at, 0)[:, :, None], roles]
+    found[at < 0] = np.nan
+    return found
+
+
+def points_section(
+    collection: Collection,
+    sample: Mapping[str, NDArray[Any]],
+    p_shift: Float32,
+    events: Sequence[Event],
+    read: Frames,
+    total: int,
+) -> dict[str, Any]:
+    """What a page shows of points in every projection.
+
+    Args:
+        collection: that they are of.
+        sample: N rows, with labels of one's own.
+        p_shift: of each, (N,).
+        events: E of them.
+        read: frame of each at WHEN_S, (E, W).
+        total: mutual silences that there are.
+    """
+    return {
+        "points": {
+            "number": sample["number"],
+            "frame": sample["frame"],
+            "speaker": sample["speaker"].astype(np.uint8),
+            "situation": situation_numbers(sample["situation"]),
+            **{name: sample[name].astype(np.float32) for name in ("vad", "p_next", "time_s")},
+            "p_shift": p_shift,
+        },
+        "labels": {name: coded_label(sample[name]) for name in collection.labels},
+        "event_frames": read,
+        "silences": {"drawn": len(silences(events)), "all": total},
+        "when_s": list(WHEN_S),
+        "whose": list(WHOSE),
+        "contrasts": [_members(contrast, events) for contrast in SHOWN],
+    }
+
+
+def placed_points(
+    projection: SavedEmbedding,
+    put: Placer,
+    events: Sequence[Event],
+    points: Float32,
+    of_events: Float32,
+) -> dict[str, Any]:
+    """Points and events in one projection.
+
+    Args:
+        projection, put: to place in.
+        events: E of them.
+        points: states, (N, H).
+        of_events: states, (E, W, 2, H).
+    """
+    places = place_known(put, points, projection.dims)
+    event_places = place_known(put, of_events, projection.dims)
+    return {
+        "points": places,
+        "stability": stability_at(projection, places),
+        "events": event_places,
+        "event_stability": stability_at(projection, event_places),
+        "apart": [_apart(contrast, events, event_places) for contrast in SHOWN],
+    }
+
+
+def neighbours(events: Sequence[Event], points: Float32, of_events: Float32) -> dict[str, Any]:
+    """Nearest states: of frames (N, K) among frames; of events (E, W, 2, K) among those of the kind.
+
+    Shifts and holds are of one kind, gaps and pauses of another.
+    """
+    kinds = np.array([event.kind for event in events], dtype=str)
+    found = np.full((*of_events.shape[:3], NEAR_EVENTS), -1, np.int32)
+    for together in (SILENCES[:2], SILENCES[2:]):
+        rows = np.flatnonzero(np.isin(kinds, together))
+        for when, role in np.ndindex(*of_events.shape[1:3]):
+            near = near_among(of_events[rows, when, role], NEAR_EVENTS)
+            if len(rows):
+                found[rows, when, role] = np.where(near < 0, -1, rows[near])
+    return {"points": near_among(points, NEAR_POINTS), "events": found}
+
+
+def points_in_words(contents: Mapping[str, Any]) -> str:
+    """Return what a page's points are, and how far classes lie apart when a silence begins."""
+    dialogues, shown = contents["dialogues"], contents["projections"]
+    frames_a_minute = 60 * contents["frame_rate_hz"]
+    minutes = sum(dialogue["frames"] for dialogue in dialogues) / frames_a_minute
+    heard = sum(d["embedded"] for d in dialogues if d["sound"]) / frames_a_minute
+    names = "; ".join(projection["name"] for projection in shown)
+    count, of_all = contents["silences"]["drawn"], contents["silences"]["all"]
+    several = f"{len(dialogues)} {'dialogue' if len(dialogues) == 1 else 'dialogues'}"
+    words = [
+        f"What {contents['model']} holds in mind of {several} ({minutes:.1f} minutes): "
+        f"{len(contents['points']['frame'])} frames of single speakers, rare situations drawn more "
+        f"often than they occur, and {'' if count == of_all else f'{count} of '}{of_all} mutual "
+        f"silences. Projections: {names}. {heard:.1f} minutes can be heard."
+    ]
+    brief = [
+        shown[0]["apart"][index]["brief"]
+        for index, contrast in enumerate(contents["contrasts"])
+        if not contrast["lacking"]
+    ]
+    if brief:
+        words.append(
+            "When a silence begins, in the first picture, by the state of the speaker before it, "
+            f"or of both where these are compared: {'; '.join(brief)}."
+        )
+    words += [contrast["lacking"] for contrast in contents["contrasts"] if contrast["lacking"]]
+    return " ".join(words)
+
+
+def _members(contrast: Contrast, events: Sequence[Event]) -> dict[str, Any]:
+    chosen, first = members(contrast, events)
+    name = contrast.words(" against ") + " before a mutual silence" * contrast.of_speakers
+    lacking = f"{name.capitalize()} is not offered: {contrast.lacking}."
+    return {
+        "name": name,
+        "classes": list(contrast.classes),
+        "events": chosen,
+        "first": first.astype(np.uint8),
+        "by_role": contrast.of_speakers,
+        "lacking": "" if len(chosen) else lacking,
+    }
+
+
+def _apart(contrast: Contrast, events: Sequence[Event], places: Float32) -> dict[str, Any]:
+    """How far apart the classes are: of each of WHOSE at WHEN_S in words, and as numbers (R, W, 8)."""
+    chosen, first = members(contrast, events)
+    number = np.array([events[index].number for index in chosen], np.int64)
+    speaker = np.array([events[index].speaker for index in chosen], np.int64)
+    rows = [(places[chosen, :, role], first, number, speaker, chosen) for role in (0, 1)]
+    if contrast.of_speakers:
+        both = np.concatenate([places[chosen, :, 0], places[chosen, :, 1]])  # (2 M, W, D)
+        of_first = np.arange(len(both)) < len(chosen)
+        whose = np.concatenate([speaker, 1 - speaker])
+        rows = [(both, of_first, np.tile(number, 2), whose, np.tile(chosen, 2))]
+    found = [
+        [
+            how_far_apart(values[:, when], of_first, number, whose, moment)
+            for when in range(len(WHEN_S))
+        ]
+        for values, of_first, number, whose, moment in rows
+    ]
+    return {
+        "said": [[in_words(contrast.classes, apart) for apart in row] for row in found],
+        "brief": f"{contrast.subject}, " * bool(contrast.subject)
+        + briefly(contrast.classes, found[0][START]),
+        "figures": np.array([[_figures(apart) for apart in row] for row in found], np.float32),
+    }
+
+
+def _figures(apart: Apartness) -> list[float]:
+    estimates = [
+        getattr(estimate, name)
+        for estimate in (apart.line, apart.neighbours)
+        for name in ("value", "low", "high")
+    ]
+    return [apart.first, apart.second, *estimates]

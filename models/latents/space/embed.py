@@ -1,0 +1,167 @@
+"""t-SNE and UMAP: of one set of states, of the same points at several stages, and of new states.
+
+Stages are fitted together, so that what does not change does not move: with openTSNE stage after
+stage, each begun at the places of the one before, and every point held to its places in the stages
+before and after by a spring, swept over all stages (the penalty of Rauber, Falcao & Telea 2016,
+"Visualizing time-dependent data using dynamic t-SNE"); with umap-learn's AlignedUMAP, which has the
+same penalty. One stage alone is fitted as the libraries fit it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+PERPLEXITY, NEIGHBOURS, MIN_DIST = 30.0, 15, 0.1
+EARLY_ITERATIONS, ITERATIONS, LATER_ITERATIONS = 250, 500, 120
+SPRING = 0.1  # of the way to the neighbouring stages' mean place, in every iteration of t-SNE
+SWEEPS = 2  # over all stages, after the first
+
+Floats = NDArray[np.floating[Any]]
+Placer = Callable[[Floats], Floats]
+
+
+def fit_tsne(
+    stages: Sequence[Floats],
+    dims: int,
+    perplexity: float,
+    seed: int,
+    random_start: bool = False,
+    advance: Callable[[], object] = lambda: None,
+) -> Floats:
+    """Places of N points at every stage, (E, N, dims).
+
+    Args:
+        stages: states, (N, H) each.
+        dims: of the picture.
+        perplexity: of the neighbourhoods.
+        seed: of everything drawn.
+        random_start: begin at random places instead of principal components.
+        advance: called `tsne_work` times.
+    """
+    from openTSNE import TSNEEmbedding, initialization
+
+    affinities = [_affinities(stage, perplexity, seed) for stage in stages]
+    options: dict[str, Any] = {"negative_gradient_method": "bh", "random_state": seed, "n_jobs": 1}
+    places: list[Floats | None] = [None] * len(stages)
+    order = list(range(len(stages)))[::-1]  # from the last, trained stage back
+    for _ in range(1 + SWEEPS * (len(stages) > 1)):
+        for number in order:
+            beside = [
+                found
+                for n in (number - 1, number + 1)
+                if 0 <= n < len(stages) and (found := places[n]) is not None
+            ]
+            target = np.mean(beside, axis=0) if beside else None
+            start = target if places[number] is None else places[number]
+            if start is None:
+                begun = (
+                    initialization.random(len(stages[0]), dims, random_state=seed)
+                    if random_start
+                    else initialization.pca(stages[number], dims, random_state=seed)
+                )
+                embedding = TSNEEmbedding(begun, affinities[number], **options)
+                embedding = embedding.optimize(EARLY_ITERATIONS, exaggeration=12, momentum=0.8)
+                found = embedding.optimize(ITERATIONS, momentum=0.8)
+            else:
+
+                def pull(_: int, __: float, now: Any, target: Floats | None = target) -> None:
+                    if target is not None:
+                        now += SPRING * (target - now)
+
+                embedding = TSNEEmbedding(start, affinities[number], **options)
+                found = embedding.optimize(
+                    LATER_ITERATIONS, momentum=0.5, callbacks=pull, callbacks_every_iters=1
+                )
+            places[number] = np.asarray(found, np.float64)
+            advance()
+        order = order[::-1]
+    return np.stack([place for place in places if place is not None])
+
+
+def tsne_work(stages: int) -> int:
+    """How often `fit_tsne` advances."""
+    return stages * (1 + SWEEPS * (stages > 1))
+
+
+def fit_umap(
+    stages: Sequence[Floats], dims: int, neighbours: int, seed: int, random_start: bool = False
+) -> Floats:
+    """Places of N points at every stage, (E, N, dims); arguments as for `fit_tsne`."""
+    if len(stages) == 1:
+        start = "random" if random_start else "spectral"
+        return mapper(dims, neighbours, seed, start, None).fit_transform(stages[0])[None]
+    same = {point: point for point in range(len(stages[0]))}
+    with _quiet_umap():
+        import umap
+
+        options: dict[str, Any] = {
+            "n_components": dims,
+            "n_neighbors": neighbours,
+            "random_state": seed,
+        }
+        aligned = umap.AlignedUMAP(alignment_regularisation=0.05, **options)
+        aligned.fit(list(stages), relations=[same] * (len(stages) - 1))
+    return np.stack([np.asarray(place, np.float64) for place in aligned.embeddings_])
+
+
+def tsne_placer(reference: Floats, places: Floats, perplexity: float) -> Placer:
+    """What places new states (N, H) among fitted ones, by openTSNE's `transform`."""
+    from openTSNE import TSNEEmbedding
+
+    # openTSNE interpolates on a grid, which is quicker once it is built, in the plane only.
+    gradient = "fft" if places.shape[1] < 3 else "bh"
+    fitted = TSNEEmbedding(
+        places.astype(np.float64),
+        _affinities(reference, perplexity, 0),
+        negative_gradient_method=gradient,
+        random_state=0,
+    )
+    middle = (places.max(axis=0) + places.min(axis=0)) / 2  # to which `transform` moves the origin
+    return lambda states: np.asarray(fitted.transform(states), np.float32) + middle
+
+
+def umap_placer(reference: Floats, places: Floats, neighbours: int) -> Placer:
+    """What places new states (N, H) among fitted ones, by umap-learn's `transform`."""
+    fitted = mapper(places.shape[1], neighbours, 0, places, 0)
+    fitted.fit(reference)
+    fitted.embedding_, fitted.n_epochs = places, None  # `fit` scales even what it does not move
+    return lambda states: np.asarray(fitted.transform(states), np.float32)
+
+
+def mapper(dims: int, neighbours: int, seed: int, start: Any, epochs: int | None) -> Any:
+    """A UMAP that is not yet fitted; `start` is a name or places."""
+    with _quiet_umap():
+        from umap import UMAP
+
+    return UMAP(
+        n_neighbors=neighbours,
+        n_components=dims,
+        min_dist=MIN_DIST,
+        init=start,
+        n_epochs=epochs,
+        random_state=seed,
+        n_jobs=1,
+    )
+
+
+def _affinities(states: Floats, perplexity: float, seed: int) -> Any:
+    from openTSNE.affinity import PerplexityBasedNN
+
+    options: dict[str, Any] = {"perplexity": perplexity, "random_state": seed, "n_jobs": 1}
+    return PerplexityBasedNN(states, method="exact", **options)
+
+
+@contextmanager
+def _quiet_umap() -> Iterator[None]:
+    """umap-learn warns that it has no TensorFlow, and of every seeded fit that it uses one thread."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=ImportWarning)
+        warnings.filterwarnings("ignore", module=r"umap|sklearn|numba")
+        warnings.filterwarnings("ignore", message="n_jobs value")
+        yield
