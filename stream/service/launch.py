@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,14 +144,20 @@ async def serve_until(
         try:
             await stack.enter_async_context(server)
         except OSError as error:
-            raise ServerError(
-                "cannot_listen", f"cannot listen: {error.strerror or error}"
-            ) from None
+            raise cannot_listen(settings, error) from None
         gc.freeze()  # the present objects stay; scanning them again would cause pauses of 10 ms
         on_listening(server.url)
         await stop.wait()
         if leaving is not None and leaving.is_set():
             server.stop_listening()
+
+
+def cannot_listen(settings: ServiceSettings, error: OSError) -> ServerError:
+    """Return the error of a server whose address or port cannot be used."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    hint = "; try another --port" if error.errno == errno.EADDRINUSE else ""
+    where = f"{settings.host or 'any address'}, port {settings.port}"
+    return ServerError("cannot_listen", f"cannot listen on {where}: {reason}{hint}")
 
 
 def _read_plane(path: Path, engine: Engine) -> bytes:

@@ -34,7 +34,7 @@ from prometheus_client.multiprocess import mark_process_dead  # pyright: ignore[
 from ..errors import ConfigError, ServerError, TurnstreamError
 from . import logs
 from .heartbeat import Heartbeat
-from .launch import ServiceSettings, new_event_loop, serve_until
+from .launch import ServiceSettings, cannot_listen, new_event_loop, serve_until
 from .metrics import FOLDER_VARIABLE
 
 logger = logging.getLogger(__name__)
@@ -80,11 +80,7 @@ async def supervise(
     try:
         reserved = reserve_port(settings.host, settings.port)
     except OSError as error:
-        raise ServerError(
-            "cannot_listen",
-            f"cannot listen on {settings.host or 'any address'}, port {settings.port}: "
-            f"{error.strerror or error}",
-        ) from None
+        raise cannot_listen(settings, error) from None
     with (
         reserved,
         tempfile.TemporaryDirectory(

@@ -339,7 +339,8 @@ def test_a_port_in_use_is_one_clear_line(
             == 2
         )
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"turnstream serve: error: cannot listen on 127.0.0.1, port {port}: Address already in use"
+        f"turnstream serve: error: cannot listen on 127.0.0.1, port {port}: "
+        "Address already in use; try another --port"
     )
 
 
