@@ -24,6 +24,7 @@ import soundfile as sf
 from turnstream import TurnPredictor, cli
 from turnstream.models.checkpoint import bundled_checkpoint, load_encoder
 from turnstream.models.dialogues.manifest import read_manifest, write_manifest
+from turnstream.models.latents.command import VIEWS
 from turnstream.models.teachers import extraction
 from turnstream.stream.live import listen
 from turnstream.stream.sources import bundled_sample
@@ -91,7 +92,10 @@ def test_every_command_in_the_text_has_these_options(readme: str):
 def options_of(name: str, rest: list[str]) -> set[str]:
     """Return the options of a command or of its subcommand."""
     parser = argparse.ArgumentParser()
-    module: Any = importlib.import_module(cli.COMMANDS[name][0])
+    home = cli.COMMANDS[name][0]
+    if name == "latents" and rest:  # it reads the options of a view only when that is called
+        home = f"turnstream.models.latents.{VIEWS[rest[0]][0]}"
+    module: Any = importlib.import_module(home)
     module.add_arguments(parser)
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction) and rest and rest[0] in action.choices:

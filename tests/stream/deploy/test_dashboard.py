@@ -37,7 +37,7 @@ def known_labels() -> dict[str, set[str]]:
     for family in text_string_to_metric_families(metrics.exposition()[1].decode()):
         for sample in family.samples:
             labels.setdefault(sample.name, set()).update(sample.labels)
-    return {name: words for name, words in labels.items() if not name.endswith("_created")}
+    return labels
 
 
 def names_in(query: str) -> set[str]:

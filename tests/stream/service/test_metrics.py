@@ -47,6 +47,7 @@ def test_a_call_counts_what_it_is_named_after() -> None:
     metrics.store_ready(True)
     content_type, body = metrics.exposition()
     assert content_type.startswith("text/plain; version=")
+    assert b"_created" not in body
     found = samples(body)
     expected = {
         "turnstream_sessions": 1,
