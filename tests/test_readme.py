@@ -93,7 +93,7 @@ def options_of(name: str, rest: list[str]) -> set[str]:
     """Return the options of a command or of its subcommand."""
     parser = argparse.ArgumentParser()
     home = cli.COMMANDS[name][0]
-    if name == "latents" and rest:  # it reads the options of a view only when that is called
+    if name == "latents" and rest[:1] and rest[0] in VIEWS:  # read only when the view is called
         home = f"turnstream.models.latents.{VIEWS[rest[0]][0]}"
     module: Any = importlib.import_module(home)
     module.add_arguments(parser)
