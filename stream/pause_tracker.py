@@ -1,8 +1,11 @@
 """Decides when a conversation asks the pause model, and what its answer changes.
 
-When both speakers have been silent for ASK_AFTER_S, the floor holder's turn is scored once. From
-the next frame on, until somebody speaks, the score is mixed into `p_next`. Before it, and while
-somebody speaks, `p_next` is the network's own.
+When `vad` of both speakers has been below VAD_ON for ASK_AFTER_S, the floor holder's turn is scored
+once. From the next frame on, until one of them reaches VAD_ON, the score is mixed into `p_next`. At
+all other times `p_next` is the network's own.
+
+A pause begins sooner than the floor falls silent, because there is no hysteresis: in noise `vad`
+falls slowly, and VAD_OFF would come too late (model card).
 """
 
 from __future__ import annotations
@@ -11,11 +14,11 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .floor import FloorTracker, reached
+from .floor import VAD_ON, reached
 from .pause_model import PauseMix
 from .prediction import Pair
 
-# `vad` falls some 0.1 s after the speech has ended (median), so about 0.2 s of silence are heard.
+# `vad` falls some 0.08 s after the speech has ended (median), so about 0.14 s of silence are heard.
 ASK_AFTER_S = 0.06
 SMALLEST = 1e-6  # probabilities are kept this far from 0 and 1
 
@@ -25,7 +28,7 @@ class PauseTracker:
     """The present pause of a conversation.
 
     Attributes:
-        silent_frames: frames since somebody was speaking; 0 while somebody is.
+        silent_frames: frames since `vad` of a speaker was at VAD_ON or above; 0 while it is.
         due: speaker whose turn is to be scored now; None most of the time. The owner asks the pause
             model before the next frame, and gives its answer to `answer`.
         logit: of the pause model, in this pause; None before it was asked.
@@ -35,21 +38,22 @@ class PauseTracker:
     due: int | None = None
     logit: float | None = None
 
-    def update(self, floor: FloorTracker, frame_s: float) -> None:
+    def update(self, vad: Pair, holder: int | None, frame_s: float) -> None:
         """Update by one frame.
 
         Args:
-            floor: activity and holder after this frame.
+            vad: probability that each speaker is speaking.
+            holder: the floor holder after this frame.
             frame_s: length of the frame in seconds.
         """
-        if any(floor.active):
+        if max(vad) >= VAD_ON:
             self.silent_frames, self.logit = 0, None
             return
         before, self.silent_frames = self.silent_frames, self.silent_frames + 1
         if reached(self.silent_frames * frame_s, ASK_AFTER_S) and not reached(
             before * frame_s, ASK_AFTER_S
         ):
-            self.due = floor.holder
+            self.due = holder
 
     def answer(self, logit: float) -> None:
         """Take the answer of the pause model for the speaker who was due."""

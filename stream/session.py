@@ -234,7 +234,7 @@ class Session:
         holder = self._floor.holder
         if self._mix is not None:
             # models/evaluation/onnx_runner.py does the same for whole recordings.
-            self._pause.update(self._floor, frame_s)
+            self._pause.update(vad, holder, frame_s)
             p_next = self._pause.mixed(p_next, holder, self._mix)
         p_shift = None if holder is None else p_next[1 - holder]
         latent, latent_speaker = output.latent[row], output.latent_speaker[row]

@@ -76,8 +76,9 @@ def mix_pauses(outputs: Outputs, audio: Float32, engine: Engine, pause_model: Pa
     for t, vad in enumerate(outputs["vad"].T.tolist()):
         frame = np.ascontiguousarray(audio[:, t * size : (t + 1) * size])
         frame = np.pad(frame, ((0, 0), (0, size - frame.shape[1])))
-        floor.update((vad[0], vad[1]), frame_s, levels_dbfs(frame))
-        pause.update(floor, frame_s)
+        both = vad[0], vad[1]
+        floor.update(both, frame_s, levels_dbfs(frame))
+        pause.update(both, floor.holder, frame_s)
         first, second = p_next[:, t].tolist()
         p_next[:, t] = pause.mixed((first, second), floor.holder, pause_model.head.mix)
         if pause.due is not None:
