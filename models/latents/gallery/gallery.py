@@ -1,11 +1,12 @@
 """`turnstream latents gallery`: every view of a network in one folder, and a page of them.
 
-    turnstream latents gallery --out gallery                                     (the bundled network, the bundled call)
+    turnstream latents gallery --out gallery    (the bundled network, the bundled call)
     turnstream latents gallery --source calls.jsonl --model RUN --run RUN --out gallery
 
-A gallery that was cut short is gone on with: what was heard is kept in its `collection` folder, and views that are there, of the same
-network and dialogues, are left. A folder with what another network heard, or of other dialogues, is refused. A view that the dialogues are
-too few for is named with the reason.
+A gallery that was cut short is gone on with: what was heard is kept in its `collection` folder, and
+views that are there, of the same network and dialogues, are left. A folder with what another
+network heard, or of other dialogues, is refused. A view that the dialogues are too few for is named
+with the reason.
 """
 
 from __future__ import annotations
@@ -61,10 +62,16 @@ from ..views import View, dialogue_of
 
 INDEX, DONE, COLLECTED = "index.html", "gallery.json", "collection"
 SHOWN_S = 60.0  # of the longest dialogue, where a view shows one from its beginning
-LOOKS = "body { max-width: 1200px } iframe { width: 100%; height: 900px; border: 1px solid var(--faint) } video { width: 100% } img { background: #fff }"
+LOOKS = (
+    "body { max-width: 1200px } "
+    "iframe { width: 100%; height: 900px; border: 1px solid var(--faint) } "
+    "video { width: 100% } img { background: #fff }"
+)
 LAYERS_IN_WORDS = (
-    "The first layer is the per-speaker RNN, which hears one channel; the last one is the cross-speaker RNN, which hears what both hold in mind. "
-    "Each caption says what was measured; a picture of few events can mislead, and its caption says how few they are."
+    "The first layer is the per-speaker RNN, which hears one channel; the last one is the "
+    "cross-speaker RNN, which hears what both hold in mind. "
+    "Each caption says what was measured; a picture of few events can mislead, and its caption "
+    "says how few they are."
 )
 STATES, EVENTS, PATHS = "The space of states", "Around events", "Paths and film"
 CELLS, MEMORY, TRAINING = "Cells and gates", "Memory", "Training"
@@ -99,7 +106,7 @@ class Room:
         return self.out / f"{SPACES[method]}{'' if layer == 'latent' else '_first'}.json"
 
     def fitted(self, method: str, layer: str = "latent") -> SavedEmbedding | None:
-        """A projection that was fitted for the gallery; None where there is none, or only one of another network."""
+        """A projection that was fitted for the gallery; None without one of this network."""
         path = self.space(method, layer)
         try:
             return projection_for(self.collection, path) if path.is_file() else None
@@ -155,11 +162,12 @@ def main(args: argparse.Namespace) -> int:
 def make_views(
     room: Room, only: Sequence[str] | None = None
 ) -> tuple[list[tuple[str, View]], dict[str, str]]:
-    """All views that are there now, with the section each belongs to, and the reasons of those that could not be made.
+    """Make the views; return all that are there by section, and why others could not be made.
 
     Args:
         room: what they are made of.
-        only: words, one of which the name of a view must hold to be made; None makes all. Others are given if they were made before.
+        only: words, one of which the name of a view must hold to be made; None makes all. Others
+            are given if they were made before.
     Raises:
         ConfigError: no view has such a name.
     """
@@ -366,7 +374,8 @@ def page(room: Room, made: Sequence[tuple[str, View]], missing: dict[str, str]) 
     ]
     which = dialogues[0].id if len(dialogues) == 1 else f"{len(dialogues)} dialogues"
     parts = [
-        f"<h1>Inside {html.escape(room.name)}</h1><p class='note'>{html.escape(which)}, {seconds / 60:.1f} minutes, {', '.join(counts)}. {LAYERS_IN_WORDS}</p>"
+        f"<h1>Inside {html.escape(room.name)}</h1><p class='note'>{html.escape(which)}, "
+        f"{seconds / 60:.1f} minutes, {', '.join(counts)}. {LAYERS_IN_WORDS}</p>"
     ]
     for section in dict.fromkeys(section for section, _ in made):
         parts.append(f"<h2>{html.escape(section)}</h2>")
@@ -378,7 +387,10 @@ def page(room: Room, made: Sequence[tuple[str, View]], missing: dict[str, str]) 
         )
         parts.append(f"<h2>Not shown</h2><ul>{listed}</ul>")
     style = STYLE + LOOKS
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Inside {html.escape(room.name)}</title><style>{style}</style>'
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>Inside {html.escape(room.name)}</title><style>{style}</style>"
+    )
     return (
         f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
     )
@@ -387,7 +399,13 @@ def page(room: Room, made: Sequence[tuple[str, View]], missing: dict[str, str]) 
 def _figure(view: View) -> str:
     name, title, words = view.path.name, html.escape(view.title), html.escape(view.caption)
     if view.path.suffix == ".html":
-        return f'<h3><a href="{name}">{title}</a></h3><p class="note">{words}</p><iframe loading="lazy" src="{name}" title="{title}"></iframe>'
+        return (
+            f'<h3><a href="{name}">{title}</a></h3><p class="note">{words}</p>'
+            f'<iframe loading="lazy" src="{name}" title="{title}"></iframe>'
+        )
     if view.path.suffix == ".mp4":
-        return f'<h3>{title}</h3><figure><video controls preload="metadata" src="{name}"></video><figcaption>{words}</figcaption></figure>'
+        return (
+            f'<h3>{title}</h3><figure><video controls preload="metadata" src="{name}"></video>'
+            f"<figcaption>{words}</figcaption></figure>"
+        )
     return f'<figure><img loading="lazy" src="{name}" alt="{words}"></figure>'

@@ -1,4 +1,4 @@
-"""`turnstream latents explore`: a page to walk about in the latent space, from a point to its moment.
+"""`turnstream latents explore`: a page to explore the latent space, from a point to its moment.
 
 turnstream latents explore SOURCE --out explore.html [--embedding FILE ...] [--model FOLDER]
     [--points N] [--sound-minutes N] [--seed N]

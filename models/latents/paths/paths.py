@@ -1,11 +1,12 @@
-"""`turnstream latents paths`: conversations and events as lines through the plane, to see where the network decides, and where it goes wrong.
+"""`turnstream latents paths`: conversations and events as lines through the plane.
 
-turnstream latents paths SOURCE --out paths.html|paths.png [--embedding FILE ...] [--dims 2|3] [--model FOLDER] [--layer NAME]
+turnstream latents paths SOURCE --out paths.html|paths.png [--embedding FILE ...] [--dims 2|3]
+[--model FOLDER] [--layer NAME]
     [--before SECONDS] [--after SECONDS] [--of KIND ...] [--whose speaker|listener]
     [--most N] [--seed N] [--dialogue ID [--start SECONDS] [--end SECONDS]]
 
-A page to change scale, dimensions and groups in, to compare pairs and to hear them (page.py, which also has the points); or a
-picture of the same for papers (paths_picture.py).
+A page to change scale, dimensions and groups in, to compare pairs and to hear them (page.py, which
+also has the points); or a picture of the same for papers (paths_picture.py).
 """
 
 from __future__ import annotations
@@ -122,7 +123,10 @@ def _part(
 def _chosen_projections(
     collection: Collection, files: Sequence[Path], layer: str | None, dims: int | None, page: bool
 ) -> tuple[SavedEmbedding, SavedEmbedding | None]:
-    """The projection to open with, and for a page that with the other number of dimensions, fitted if it is not given."""
+    """The projection to open with; for a page also one of the other number of dimensions.
+
+    What is not given is fitted.
+    """
     if len(files) > (2 if page else 1):
         raise ConfigError(
             f"expected {'at most two projections' if page else 'one projection'}, got {len(files)}"

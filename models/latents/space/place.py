@@ -1,9 +1,10 @@
-"""`turnstream latents place`: where other dialogues lie in a projection that was fitted before, frame by frame, as a table.
+"""`turnstream latents place`: where other dialogues lie in a fitted projection, as a table.
 
 turnstream latents place COLLECTION --embedding space.json --out places.csv
 
-Columns: dialogue, speaker, frame, time_s (end of the frame), situation, x, y, and z where there is one. Dialogues are placed one after
-another and kept beside the table until all are done, so work that was cut short is gone on with.
+Columns: dialogue, speaker, frame, time_s (end of the frame), situation, x, y, and z where there is
+one. Dialogues are placed one after another and kept beside the table until all are done, so work
+that was cut short is gone on with.
 """
 
 from __future__ import annotations
@@ -144,4 +145,8 @@ def _caption(collection: Collection, projection: SavedEmbedding, rows: int, ever
     which = "every frame" if every == 1 else f"every {every}th frame"
     if rows == 0:
         return f"No places: {dialogues} without frames."
-    return f"{rows} places, of {which} and both speakers of {dialogues}, in a projection ({projection.method}) of {projection.layer!r} that holds still. {quality_of(collection).in_words()}"
+    return (
+        f"{rows} places, of {which} and both speakers of {dialogues}, in a projection "
+        f"({projection.method}) of {projection.layer!r} that holds still. "
+        f"{quality_of(collection).in_words()}"
+    )

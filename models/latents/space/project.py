@@ -1,4 +1,4 @@
-"""`turnstream latents project`: a projection of a layer's states, fitted once over many dialogues, to a file in which others are placed.
+"""`turnstream latents project`: fits a projection of a layer's states, in which others are placed.
 
 turnstream latents project COLLECTION --method tsne --layer latent --out space.json --plot space.png
 """
@@ -95,7 +95,9 @@ def project(
 
 
 def draw_projection(projection: SavedEmbedding, path: Path, quality: str = "") -> View:
-    """A picture of a projection's places by situation, landmarks named; points of neighbourhoods that do not survive refits are hollow.
+    """A picture of a projection's places by situation, landmarks named.
+
+    Points of neighbourhoods that do not survive refits are hollow.
 
     Args:
         projection: with places.
@@ -123,12 +125,21 @@ def draw_projection(projection: SavedEmbedding, path: Path, quality: str = "") -
 
 def caption_of(projection: SavedEmbedding) -> str:
     """What is drawn, what its directions are, and how far it can be believed."""
-    shown = f"Each point is what the network holds in mind of one speaker in one frame, {len(projection.places)} of them."
-    meaning = "Half of the points are drawn alike from every situation, so rare ones look more frequent than they are; named markers are mean places"
+    shown = (
+        "Each point is what the network holds in mind of one speaker in one frame, "
+        f"{len(projection.places)} of them."
+    )
+    meaning = (
+        "Half of the points are drawn alike from every situation, so rare ones look more frequent "
+        "than they are; named markers are mean places"
+    )
     if projection.has_formula:
         meaning += "."
     else:
-        meaning += ", which may lie between groups. Only neighbourhoods mean anything here: distances between groups and their sizes do not."
+        meaning += (
+            ", which may lie between groups. Only neighbourhoods mean anything here: distances "
+            "between groups and their sizes do not."
+        )
     return " ".join([shown, projection.about, meaning, trust_in_words(projection)])
 
 

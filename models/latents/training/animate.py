@@ -1,8 +1,11 @@
-"""`turnstream latents animate`: how the same points lie at every stage of training, or in several networks, moving from one to the next.
+"""`turnstream latents animate`: how the same points move from stage to stage of training.
 
-turnstream latents animate RUN --source MANIFEST --out animation.html          (a run trained with --snapshots)
-turnstream latents animate RUN_A RUN_B --source MANIFEST --out two.html        (networks side by side)
-turnstream latents animate epoch1.csv epoch2.csv ... --out animation.html      (anyone's representations, stages.py)
+turnstream latents animate RUN --source MANIFEST --out animation.html
+turnstream latents animate RUN_A RUN_B --source MANIFEST --out two.html
+turnstream latents animate epoch1.csv epoch2.csv ... --out animation.html
+
+The first takes a run that was trained with --snapshots, the second compares networks, the third
+takes anyone's representations (stages.py).
 """
 
 from __future__ import annotations
@@ -76,7 +79,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option(
         parser,
         "--source SOURCE",
-        "dialogues whose moments are followed: manifest, audio file or collection (not for CSV files)",
+        "dialogues whose moments are followed: manifest, audio file or collection (not for CSV "
+        "files)",
         kind=Path,
     )
     option(parser, "--out FILE.html", "file for the page", kind=Path, required=True)
@@ -148,7 +152,8 @@ def gather(
         folders = list(find_snapshots(paths[0]).values())
         if len(folders) < 2:
             raise ConfigError(
-                f"{paths[0]}: expected a run with two or more snapshots in {SNAPSHOTS}/ (`turnstream train --snapshots`), or several checkpoints, "
+                f"{paths[0]}: expected a run with two or more snapshots in {SNAPSHOTS}/ "
+                "(`turnstream train --snapshots`), or several checkpoints, "
                 f"got {len(folders)} snapshots"
             )
     networks = {
@@ -249,13 +254,19 @@ def describe(animated: Animated) -> str:
     first, last = stages.names[0], stages.names[-1]
     moved = np.linalg.norm(animated.places[-1] - animated.places[0], axis=1)
     words = (
-        f"The same {len(stages.ids)} points at {len(stages.names)} stages, from {first} to {last}, projected together by {animated.method}. "
-        f"Ways are given in the picture's radius: between two stages the {100 * STILL_SHARE:.0f} % of points whose {NEIGHBOURS} nearest neighbours in the full "
-        f"space change least move {together.still:.2f} (fitted apart and turned onto each other: {apart.still:.2f}), all points {together.all:.2f} "
-        f"({apart.all:.2f}). The last stage shown twice, where nothing changes, moves {together.same:.3f} ({apart.same:.3f}). "
-        f"{together.overlap:.0%} of a point's {NEIGHBOURS} nearest neighbours among the full states are its nearest here, too ({apart.overlap:.0%} fitted "
+        f"The same {len(stages.ids)} points at {len(stages.names)} stages, from {first} to {last}, "
+        f"projected together by {animated.method}. "
+        f"Ways are given in the picture's radius: between two stages the {100 * STILL_SHARE:.0f} % "
+        f"of points whose {NEIGHBOURS} nearest neighbours in the full "
+        f"space change least move {together.still:.2f} (fitted apart and turned onto each other: "
+        f"{apart.still:.2f}), all points {together.all:.2f} "
+        f"({apart.all:.2f}). The last stage shown twice, where nothing changes, moves "
+        f"{together.same:.3f} ({apart.same:.3f}). "
+        f"{together.overlap:.0%} of a point's {NEIGHBOURS} nearest neighbours among the full "
+        f"states are its nearest here, too ({apart.overlap:.0%} fitted "
         f"apart): holding still costs {max(0.0, apart.overlap - together.overlap):.0%}. "
-        f"From {first} to {last} half of the points move more than {np.median(moved) / radius(animated.places):.2f}. "
+        f"From {first} to {last} half of the points move more than "
+        f"{np.median(moved) / radius(animated.places):.2f}. "
     )
     return " ".join(part for part in (words.strip(), _mistakes(stages), stages.quality) if part)
 
@@ -278,5 +289,8 @@ def _mistakes(stages: Stages) -> str:
             f"Of the points with a mark, {' and '.join(said)}; {always} are wrong at every stage."
         )
     (first, before), (last, after) = ends
-    told = f"{100 * before.mean():.0f} % are told wrongly at {first} and {100 * after.mean():.0f} % at {last}"
+    told = (
+        f"{100 * before.mean():.0f} % are told wrongly at {first} and {100 * after.mean():.0f} % "
+        f"at {last}"
+    )
     return f"Of {len(after)} shifts and holds {told}; {always} are wrong at every stage."

@@ -152,7 +152,8 @@ def main(args: argparse.Namespace) -> int:
     snapshots = find_snapshots(args.run)
     if len(snapshots) < 2:
         raise ConfigError(
-            f"{args.run}: expected a run with two or more snapshots in {SNAPSHOTS}/ (`turnstream train --snapshots`), got {len(snapshots)}"
+            f"{args.run}: expected a run with two or more snapshots in {SNAPSHOTS}/ (`turnstream "
+            f"train --snapshots`), got {len(snapshots)}"
         )
     last = list(snapshots.values())[-1]
     with opened_collection(args.source, None if args.source.is_dir() else last) as collection:
@@ -175,7 +176,8 @@ def learn(
 
     Args:
         snapshots: folders by step.
-        collection: dialogues with sound, two or more, since a baseline is judged where it was not fitted.
+        collection: dialogues with sound, two or more, since a baseline is judged where it was not
+            fitted.
         moments: how many to ask at.
         kept: result beside which the answers of each snapshot are kept; None keeps none.
     """
@@ -334,9 +336,9 @@ def describe(found: Learning) -> str:
         f"Its loss at the end is {against.value:+.3f} ({against.low:+.3f} to {against.high:+.3f}) "
         f"against the best of them, {best / found.counts.sum():.3f}. Right: the loss {moves} from "
         f"{first[-1]:.3f} to {last[-1]:.3f} (a coin has {np.log(2):.3f}, knowing only how often "
-        f"each speaker comes next {found.chance_losses.sum() / found.counts.sum():.3f}); at the end "
-        f"hearing everything instead of the last second {longer}, hearing the last second instead "
-        f"of {PASTS_S[0]:g} s {second}.",
+        f"each speaker comes next {found.chance_losses.sum() / found.counts.sum():.3f}); at the "
+        f"end hearing everything instead of the last second {longer}, hearing the last second "
+        f"instead of {PASTS_S[0]:g} s {second}.",
         "" if found.quality is None else found.quality.in_words(),
     ]
     return " ".join(words).strip()
@@ -346,8 +348,8 @@ def _verdict(found: Learning) -> str:
     """What can be said of the order of learning, with the test that shows it."""
     if not found.above_chance():
         return (
-            "At these moments the network is not measurably better than chance, so nothing is said of "
-            "what it learned first."
+            "At these moments the network is not measurably better than chance, so nothing is said "
+            "of what it learned first."
         )
     later = found.steps_later()
     order = (

@@ -1,4 +1,4 @@
-"""The gallery: what is made stands on its page, what cannot be made is named, and it goes on where it was cut."""
+"""The gallery: what is made stands on its page, what cannot be is named, and it resumes."""
 
 from __future__ import annotations
 
