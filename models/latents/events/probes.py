@@ -21,6 +21,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,6 @@ from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ...evaluation.shift_hold import count_earlier
-from ...turn_model import TurnModel
 from ..collect import add_model_argument, add_source_argument, opened_collection, own_network
 from ..collection import Collection
 from ..options import add_number, add_out, add_seed, check_files, shown
@@ -39,7 +39,7 @@ from .contrasts import (
     EVENT_CONTRASTS,
     Cases,
 )
-from .label_contrasts import HOW, find_cases
+from .label_contrasts import HOW, contrast_in, find_cases
 from .probe_fits import (
     LEAST,
     SOUND,
@@ -65,6 +65,9 @@ from .probe_results import (
     write_csv,
     write_json,
 )
+
+if TYPE_CHECKING:
+    from ...turn_model import TurnModel
 
 # 0.25 s is where a prediction is called right or wrong
 TIMES_S = (*(round(-2 + 0.1 * step, 1) for step in range(23)), 0.25, 0.3, 0.4, 0.5)
@@ -100,6 +103,8 @@ def main(args: argparse.Namespace) -> int:
     if args.most < 1:
         raise ConfigError(f"expected at least one silence to read, got --most {args.most}")
     with opened_collection(args.source, args.model) as collection:
+        for name in args.label:  # refused before the network is loaded
+            contrast_in(collection, name)
         results = probe(
             collection,
             model=network_of(collection, args.model),

@@ -18,17 +18,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from ....stream.errors import ConfigError, TurnstreamError
 from ....stream.saved_embedding import SavedEmbedding
 from ....stream.sources import bundled_sample
-from ...checkpoint import load_checkpoint
 from ...evaluation.page import STYLE
 from ...evaluation.shift_hold import SCORE_S
 from ...runs.run_folder import find_snapshots
-from ...turn_model import TurnModel
 from ..bars import bar
 from ..cells.activations import activations_picture
 from ..cells.cells import cell_page
@@ -59,6 +56,9 @@ from ..space.project import project
 from ..training.animate import animate, animation_page, moving_stages
 from ..training.learning import draw_learning, learn
 from ..views import View, dialogue_of
+
+if TYPE_CHECKING:
+    from ...turn_model import TurnModel
 
 INDEX, DONE, COLLECTED = "index.html", "gallery.json", "collection"
 SHOWN_S = 60.0  # of the longest dialogue, where a view shows one from its beginning
@@ -229,6 +229,8 @@ def _read_done(out: Path, key: list[object]) -> dict[str, list[dict[str, str]]]:
 
 def _steps(room: Room) -> list[tuple[str, str, Callable[[], Sequence[View]]]]:
     """(section, name, how it is made) of every view."""
+    from ...checkpoint import load_checkpoint
+
     collection, model, out = room.collection, room.model, room.out
     longest = max(range(len(collection.dialogues)), key=collection.frame_count)
     end_s = min(SHOWN_S, collection.frame_count(longest) / collection.frame_rate_hz)
@@ -357,6 +359,10 @@ def _steps(room: Room) -> list[tuple[str, str, Callable[[], Sequence[View]]]]:
 
 def untrained(model: TurnModel) -> TurnModel:
     """A network of the same configuration as it is before training, from seed 0."""
+    import torch
+
+    from ...turn_model import TurnModel
+
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return TurnModel(model.config).eval()

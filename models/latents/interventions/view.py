@@ -13,19 +13,21 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ....stream.errors import ConfigError
-from ...checkpoint import weights_sha256
-from ...turn_model import TurnModel
 from ..cells.unit_search import find_units
 from ..collect import add_model_argument, add_source_argument, network_to_run, opened_collection
 from ..collection import Collection
-from ..intervene import layer_size
+from ..events.label_contrasts import contrast_in
 from ..options import add_layer, add_number, add_out, add_seed, check_files, shown
 from .directions import probe_direction, read_direction, unit_direction
 from .effect_results import draw_effect, draw_ranking, write_effect, write_ranking
 from .effects import DOES, Effect, direction_effect, mean_state, rank_units, sound_effect
 from .silence_windows import BEFORE_S, MOST, SilenceWindows, silence_windows
+
+if TYPE_CHECKING:
+    from ...turn_model import TurnModel
 
 WHOSE = ("both", "speaker", "listener")
 
@@ -74,6 +76,8 @@ def main(args: argparse.Namespace) -> int:
             f"expected --value with --do clamp of states, and only then, got {args.value}"
         )
     with opened_collection(args.source, args.model) as collection:
+        if args.probe is not None:
+            contrast_in(collection, args.probe)  # refused before the network is loaded
         model = network_to_run(collection, args.model)
         check_network(collection, model)
         drawn = {"before_s": args.before, "most": args.most, "seed": args.seed}
@@ -99,6 +103,8 @@ def check_network(collection: Collection, model: TurnModel) -> None:
     Raises:
         ConfigError: it is of another network.
     """
+    from ...checkpoint import weights_sha256
+
     sha256 = weights_sha256(model)
     if collection.about.weights_sha256 != sha256:
         raise ConfigError(
@@ -114,6 +120,8 @@ def _effect(
     windows: SilenceWindows,
 ) -> tuple[Effect, str]:
     """Return the effect that is asked for, and in words what was done."""
+    from ..intervene import layer_size
+
     of_whom = {"both": "of both", "speaker": "of who spoke before", "listener": "of the listener"}
     if args.sound is not None:
         low, high = args.sound

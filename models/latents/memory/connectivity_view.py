@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ....stream.errors import ConfigError
 from ...config import FeatureConfig
 from ...evaluation.measures import Estimate
-from ...turn_model import TurnModel
 from ..collect import (
     add_model_argument,
     add_source_argument,
@@ -39,6 +38,9 @@ from .connectivity import (
     add_of,
     connect,
 )
+
+if TYPE_CHECKING:
+    from ...turn_model import TurnModel
 
 NAMED_HZ = (100, 250, 500, 1000, 2000, 4000)
 SHORTEST_FRAME = 0.5  # where the newest frame begins on a logarithmic axis of lags

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from ....stream.errors import ConfigError
 from ...dialogues.activity import FRAME_RATE_HZ
 from ...evaluation.measures import Estimate
 from ...evaluation.shift_hold import SCORE_S
-from ...turn_model import TurnModel
 from ..collect import (
     add_model_argument,
     add_source_argument,
@@ -48,6 +47,9 @@ from .past import (
     score_with_past,
 )
 from .readings import Readings, decisive_readings, silence_readings
+
+if TYPE_CHECKING:
+    from ...turn_model import TurnModel
 
 MOMENTS = 200
 NETWORK, BASELINE, COUNTING = "network", "fixed-order baseline", "counting this speaker's shifts"

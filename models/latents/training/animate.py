@@ -14,15 +14,14 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ....stream.errors import ConfigError
-from ...checkpoint import weights_sha256
 from ...runs.run_folder import SNAPSHOTS, find_snapshots
-from ...turn_model import TurnModel
 from ..bars import bar
-from ..collect import load_network, name_of, opened_collection
+from ..collect import check_checkpoint, load_network, name_of, opened_collection
 from ..collection import LAYERS, Collection
 from ..options import option
 from ..parts import parts_beside
@@ -43,6 +42,9 @@ from .aligned import (
     radius,
 )
 from .stages import Stages, follow, read_csv_stages, read_stages, write_stages
+
+if TYPE_CHECKING:
+    from ...turn_model import TurnModel
 
 MOST_POINTS = 4000  # that a page moves smoothly
 NEAR = 8  # neighbours that the page knows of a point
@@ -156,19 +158,17 @@ def gather(
                 "(`turnstream train --snapshots`), or several checkpoints, "
                 f"got {len(folders)} snapshots"
             )
-    networks = {
-        (folder.name if len(paths) == 1 else name_of(folder)): load_network(folder)
-        for folder in folders
-    }
-    if len(networks) < len(folders):
+    names = [folder.name if len(paths) == 1 else name_of(folder) for folder in folders]
+    if len(set(names)) < len(folders):
         raise ConfigError(
             f"expected checkpoints with names of their own, got {', '.join(map(str, folders))}"
         )
-    with (
-        opened_collection(source, None)
-        if source.is_dir()
-        else opened_collection(source, folders[-1]) as collection
-    ):
+    for folder in folders:
+        check_checkpoint(folder)  # of all, before any is loaded
+    with opened_collection(source, None if source.is_dir() else folders[-1]) as collection:
+        from ...checkpoint import weights_sha256
+
+        networks = dict(zip(names, map(load_network, folders), strict=True))
         stages = moving_stages(networks, collection, points, layer, seed, kept)
         last = list(networks.values())[-1]
         if weights_sha256(last) == collection.about.weights_sha256:

@@ -22,18 +22,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
 from ....stream.errors import ConfigError
-from ...checkpoint import weights_sha256
 from ...dialogues.activity import FRAME_RATE_HZ
 from ...evaluation.measures import Estimate, consecutive, estimate, sums_by_dialogue
 from ...runs.run_folder import SNAPSHOTS, find_snapshots
-from ...turn_model import TurnModel
 from ..bars import bar
 from ..collect import load_network, opened_collection
 from ..collection import Collection
@@ -44,6 +42,9 @@ from ..options import option
 from ..parts import Parts, parts_beside
 from ..quality import Quality, measure_quality
 from ..views import LIGHT, View, check_suffix, legend_below, picture
+
+if TYPE_CHECKING:
+    from ...turn_model import TurnModel
 
 ORDERS = (1, 4, 16, 64, 128)  # frames that the baselines see
 PASTS_S = (0.25, 1.0, 4.0, 16.0, ALL)
@@ -181,6 +182,8 @@ def learn(
         moments: how many to ask at.
         kept: result beside which the answers of each snapshot are kept; None keeps none.
     """
+    from ...checkpoint import weights_sha256
+
     readings = decisive_readings(collection, moments)
     networks = {step: load_network(folder) for step, folder in snapshots.items()}
     sound = recent_sound(next(iter(networks.values())), collection, readings, ORDERS)

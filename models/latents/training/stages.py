@@ -16,19 +16,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ....stream.errors import ConfigError
-from ...checkpoint import weights_sha256
-from ...evaluation.torch_runner import run_dialogue
-from ...turn_model import TurnModel
 from ..bars import bar
 from ..collection import Collection
 from ..memory.readings import silence_readings, sound_at
 from ..parts import Parts
+
+if TYPE_CHECKING:
+    from ...turn_model import TurnModel
 
 VALUE = re.compile(r"([A-Za-z_]*)(\d+)")
 EVENT_SHARE = 0.5  # of the points at most that are shifts and holds
@@ -146,6 +146,8 @@ def read_stages(
         kept: folder for what has been heard of each dialogue, so that work that was cut short is
             gone on with; removed in the end.
     """
+    from ...checkpoint import weights_sha256
+
     weights = {name: weights_sha256(model) for name, model in networks.items()}
     moments = hashlib.sha256(
         b"".join(
@@ -201,6 +203,8 @@ def _read_dialogue(
 
     An answer is whether the other will speak next.
     """
+    from ...evaluation.torch_runner import run_dialogue
+
     found: dict[str, NDArray[Any]] = {"shift": np.zeros((len(networks), len(heard_s)), bool)}
     for stage, model in enumerate(networks.values()):
         heard = list(
