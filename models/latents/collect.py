@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ...stream.errors import ConfigError, DialogueError
 from ..checkpoint_files import refuse_missing_files
@@ -38,6 +37,7 @@ from ..dialogues.manifest import Dialogue, read_manifest
 from ..dialogues.silero import SAMPLE_RATE_HZ, detect_activity, is_installed
 from ..dialogues.sphere import unreadable_audio
 from ..evaluation.predictions import DialoguePrediction, EvaluatedDialogue, at_activity_rate
+from .bars import bar
 from .collection import (
     LAYERS,
     About,
@@ -259,9 +259,7 @@ def collect(model: TurnModel, name: str, dialogues: Sequence[Dialogue], out: Pat
     all_of = tuple(map(described, dialogues))
     about = About(name, weights_sha256(model), config.frame_rate_hz, sizes, all_of)
     write_about(out, about)
-    for number, dialogue in enumerate(
-        tqdm(dialogues, desc="collect", unit="dialogue", disable=None)
-    ):
+    for number, dialogue in enumerate(bar(dialogues, "collect", "dialogue")):
         if not is_written(out, number):
             _collect(model, dialogue, out, number, about)
     return Collection(out)

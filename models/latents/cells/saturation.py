@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError, DialogueError
 from ...dialogues.manifest import Dialogue
 from ...evaluation.plots import check_matplotlib
+from ..bars import bar
 from ..collect import (
     add_model_argument,
     add_source_argument,
@@ -177,7 +177,7 @@ def gate_saturation(
     for dialogue in dialogues:
         key += [dialogue.id, *map(str, dialogue.audio), str(dialogue.start_s), str(dialogue.end_s)]
     parts, counts = Parts(kept, json.dumps(key)), {}
-    for number, dialogue in enumerate(tqdm(dialogues, desc="gates", unit="dialogue", disable=None)):
+    for number, dialogue in enumerate(bar(dialogues, "gates", "dialogue")):
         made = parts.of(number, lambda dialogue=dialogue: _count(model, dialogue, of_layers))
         counts = {name: counts.get(name, 0) + values for name, values in made.items()}
     frames = int(counts.get("frames", 0))

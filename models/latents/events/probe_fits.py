@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ...evaluation.measures import Estimate, consecutive
+from ..bars import bar
 from ..collection import Collection
 from ..memory.held_out import fit_linear
 from ..memory.readings import log_mel, sound_at
@@ -119,7 +119,7 @@ def read_states(
     )
     found = {name: np.empty((*steps.shape, 2, size), np.float32) for name, size in sizes.items()}
     found |= {name: np.empty((*steps.shape, 2), np.float32) for name in SAID}
-    for one in tqdm(np.unique(number), desc="read", unit="dialogue", disable=None):
+    for one in bar(np.unique(number), "read", "dialogue"):
         rows = np.flatnonzero(number == one)
         columns: dict[str, NDArray[Any]] = collection.frames(
             int(one), [*collection.about.sizes, *SAID]

@@ -32,7 +32,7 @@ from ..collect import add_model_argument, add_source_argument, load_sound, opene
 from ..collection import LAYERS, Collection, Event
 from ..fonts import fonts_for
 from ..importing import UNKNOWN
-from ..options import option
+from ..options import add_out, option, shown
 from ..quality import quality_of
 from ..space.fitting import placer, projection_for
 from ..space.trust import TITLES, UNSTABLE, figures_in_words
@@ -53,7 +53,7 @@ LONGEST_NAME, LEGEND_LETTERS = 24, 150  # what there is room for at the top
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents film`."""
     add_source_argument(parser)
-    option(parser, "--out FILE.mp4", "file for the film", kind=Path, required=True)
+    add_out(parser, what="film to write", metavar="FILE.mp4")
     option(parser, "--dialogue ID", "dialogue of SOURCE to show (default: the first)")
     option(
         parser,
@@ -114,8 +114,7 @@ def main(args: argparse.Namespace) -> int:
         else:
             part = args.start, args.end
             view = film(collection, number, projections, args.out, *part, **shape)
-    print(f"{view.caption}\n{view.path}")
-    return 0
+    return shown(view)
 
 
 def film(

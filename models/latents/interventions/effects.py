@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ...evaluation.measures import BinaryScore, Estimate, estimate, score_binary, sums_by_dialogue
+from ..bars import bar
 from ..collection import Collection
 from .silence_windows import SilenceWindows, p_shift_edited, p_shift_heard
 
@@ -273,7 +273,7 @@ def rank_units(
     directions = torch.cat([torch.eye(size), drawn])
     found = [
         direction_effect(model, windows, layer, direction, "ablate", mean=mean, whose=whose)
-        for direction in tqdm(directions, "ablate", unit="unit", disable=None)
+        for direction in bar(directions, "ablate", "unit")
     ]
     control = np.array([effect.magnitude.value for effect in found[size:]])
     return UnitEffects(layer, tuple(found[:size]), control)

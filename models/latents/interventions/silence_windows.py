@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ...evaluation.shift_hold import SCORE_S
+from ..bars import bar
 from ..collection import RNNS, Collection
 from ..memory.connectivity import states_before
 from ..memory.readings import Readings, log_mel, silence_readings, sound_at
@@ -136,7 +136,7 @@ def silence_windows(
     readings, starts, first = readings.only(chosen), starts[chosen], first[chosen]
     mels: list[Tensor] = []
     states: list[Tensor] = []
-    for number in tqdm(np.unique(readings.number), "windows", unit="dialogue", disable=None):
+    for number in bar(np.unique(readings.number), "windows", "dialogue"):
         audio = sound_at(collection, int(number), model.config.features.sample_rate_hz)
         mel = log_mel(model, audio)
         places = readings.of(int(number))

@@ -20,7 +20,7 @@ from ..cells.unit_search import find_units
 from ..collect import add_model_argument, add_source_argument, network_to_run, opened_collection
 from ..collection import Collection
 from ..events.label_contrasts import contrast_in
-from ..options import add_layer, add_number, add_out, add_seed, check_files, shown
+from ..options import add_layer, add_out, add_seed, check_files, option, shown
 from .directions import probe_direction, read_direction, unit_direction
 from .effect_results import draw_effect, draw_ranking, write_effect, write_ranking
 from .effects import DOES, Effect, direction_effect, mean_state, rank_units, sound_effect
@@ -50,15 +50,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "around a silence of the other kind (default ablate)"
     )
     parser.add_argument("--do", choices=DOES, default="ablate", help=words)
-    add_number(parser, "--value", float, "value to clamp the states to", "V")
+    option(parser, "--value V", "value to clamp the states to", kind=float)
     words = (
         "whose states or sound to change: of both, of the speaker before the silence, or of the "
         "listener (default both)"
     )
     parser.add_argument("--whose", choices=WHOSE, default="both", help=words)
     words = "change states from this long before the silence on"
-    add_number(parser, "--before", BEFORE_S, words, "SECONDS")
-    add_number(parser, "--most", MOST, "use at most N silences, drawn at random")
+    option(parser, "--before SECONDS", words, BEFORE_S)
+    option(parser, "--most N", "use at most N silences, drawn at random", MOST)
     add_seed(parser)
     add_model_argument(parser)
 

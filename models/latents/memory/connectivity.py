@@ -26,13 +26,13 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ...dialogues.activity import FRAME_RATE_HZ, Samples
 from ...evaluation.measures import Estimate, estimate
 from ...evaluation.shift_hold import SCORE_S
 from ...receptive_field import receptive_field
+from ..bars import bar
 from ..collection import Collection
 from ..parts import Arrays, Parts, parts_beside
 from ..quality import Quality, measure_quality
@@ -253,7 +253,7 @@ def connect(
     numbers = np.unique(readings[0].number).tolist()
     picture: Floats | None = None
     sums, counts, halves, said = [], [], [], []
-    for number in tqdm(numbers, desc="connectivity", unit="dialogue", disable=None):
+    for number in bar(numbers, "connectivity", "dialogue"):
         chosen = [moment.only(moment.of(number)) for moment in readings]
         part = parts.of(
             number,

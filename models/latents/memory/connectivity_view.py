@@ -25,7 +25,7 @@ from ..collect import (
 )
 from ..collection import Collection
 from ..drawing import listed, many
-from ..options import add_number, add_out, check_files, shown
+from ..options import add_out, check_files, option, shown
 from ..parts import Parts, parts_beside
 from ..views import COLOURS, LIGHT, View, legend_below, picture
 from .connectivity import (
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_source_argument(parser)
     add_out(parser, npz="the numbers; with it, an interrupted run can be resumed")
     what = "how far back to look; half-lives hardly depend on it, a plateau needs a long one"
-    add_number(parser, "--reach", REACH_S, what, "SECONDS")
+    option(parser, "--reach SECONDS", what, REACH_S)
     add_of(parser)
     add_model_argument(parser)
 

@@ -27,7 +27,7 @@ from ..collect import (
     opened_collection,
 )
 from ..collection import Collection
-from ..options import add_number, add_out, check_files, shown
+from ..options import add_out, check_files, option, shown
 from ..views import LIGHT, View, number_of, picture
 from .connectivity import Score, add_of, connectivity, states_before
 from .readings import log_mel, sound_at
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dialogue", metavar="ID", help="the dialogue (default: the first)")
     whose = "whose taking the floor to ask for (default: who did not speak last)"
     parser.add_argument("--speaker", type=int, choices=(0, 1), help=whose)
-    add_number(parser, "--seconds", SECONDS, "how far back to look")
+    option(parser, "--seconds N", "how far back to look", SECONDS)
     add_of(parser)
     add_model_argument(parser)
 

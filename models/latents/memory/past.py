@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ...dialogues.activity import FRAME_RATE_HZ, Samples
@@ -34,6 +33,7 @@ from ...evaluation.measures import (
     sums_by_dialogue,
 )
 from ...receptive_field import receptive_field
+from ..bars import bar
 from ..collection import Collection
 from ..parts import Parts, parts_beside
 from .held_out import Floats, fitted_log_odds, held_out_log_odds, log_loss
@@ -81,7 +81,7 @@ def score_with_past(
     parts = Parts(parts_beside(kept), json.dumps(key))
     found = np.zeros((len(lengths), len(readings)))
     rate_hz = model.config.features.sample_rate_hz
-    with tqdm(total=len(readings), desc="past", unit="moment", disable=None) as bar:
+    with bar(None, "past", "moment", len(readings)) as progress:
         for number in np.unique(readings.number).tolist():
             places = readings.of(number)
             chosen = readings.only(places)
@@ -92,7 +92,7 @@ def score_with_past(
                 },
             )
             found[:, places] = made["said"]
-            bar.update(len(places))
+            progress.update(len(places))
     return found
 
 

@@ -29,7 +29,7 @@ from ..collect import (
 )
 from ..collection import Collection
 from ..drawing import heading, line_with_band, listed, many
-from ..options import RESUMED, add_number, add_out, check_files, shown
+from ..options import RESUMED, add_out, check_files, option, shown
 from ..parts import Parts, parts_beside
 from ..quality import counted_log_odds, measure_quality, ranged
 from ..tables import write_rows
@@ -91,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--fit", type=Path, metavar="SOURCE", help=what)
     what = "draw N moments for the loss of the next holder, 0 none"
-    add_number(parser, "--moments", MOMENTS, what)
+    option(parser, "--moments N", what, MOMENTS)
     add_model_argument(parser)
 
 

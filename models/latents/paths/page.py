@@ -22,7 +22,7 @@ from ....stream.saved_embedding import SavedEmbedding
 from ..bars import bar
 from ..collection import Collection, Event
 from ..moments import SITUATIONS, shift_probability
-from ..options import option
+from ..options import add_out, shown
 from ..quality import quality_of
 from ..space.fitting import Placer, place_known, placer
 from ..space.trust import UNSTABLE, name_of_fit, stability_at, trust_in_words
@@ -71,15 +71,14 @@ EMPTY = {"names": [], "ids": [], "labels": {}, "wrong": None, "places": [], "mar
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents page`."""
-    option(parser, "--out FILE.html", "page to write", Path("page.html"))
+    add_out(parser, "page.html", "page to write", "FILE.html")
 
 
 def main(args: argparse.Namespace) -> int:
     """Write a page that takes CSV files."""
     check_suffix(args.out, ".html")
     view = empty_page(args.out)
-    print(f"{view.caption}\n{view.path}")
-    return 0
+    return shown(view)
 
 
 def empty_page(out: Path) -> View:

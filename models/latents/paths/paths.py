@@ -20,7 +20,7 @@ from ....stream.saved_embedding import SavedEmbedding
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import LAYERS, Collection
 from ..moments import EVENT_KINDS
-from ..options import option
+from ..options import add_out, add_seed, option
 from ..space.fitting import projection_for
 from ..views import check_suffix, number_of
 from .page import explorer
@@ -30,7 +30,7 @@ from .path_states import AFTER_S, BEFORE_S, MOST, ROLES
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents paths`."""
     add_source_argument(parser)
-    option(parser, "--out FILE", "page (.html) or picture (.png) to write", Path("paths.html"))
+    add_out(parser, "paths.html", "page (.html) or picture (.png) to write", "FILE")
     projections = (
         "embedding from `turnstream latents project`; a page takes one in 2 dimensions and one in "
         "3 (default: the bundled plane or principal components)"
@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=ROLES,
     )
     option(parser, "--most N", "show at most N events, drawn at random", MOST)
-    option(parser, "--seed N", "seed of the draw", 0)
+    add_seed(parser)
     option(parser, "--dialogue ID", "show this whole dialogue, both speakers, instead of events")
     option(
         parser, "--start SECONDS", "time in --dialogue to begin at (default: its start)", kind=float
@@ -106,8 +106,7 @@ def main(args: argparse.Namespace) -> int:
             from .paths_picture import paths_picture
 
             view = paths_picture(collection, first, args.out, whose=args.whose, **which)
-    print(f"{view.caption}\n{view.path}")
-    return 0
+    return shown(view)
 
 
 def _part(

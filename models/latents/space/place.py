@@ -26,7 +26,7 @@ from ....stream.saved_embedding import SavedEmbedding
 from ..bars import bar
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import Collection
-from ..options import option
+from ..options import add_out, option, shown
 from ..parts import Arrays, Parts, parts_beside
 from ..quality import quality_of
 from ..views import View, check_suffix
@@ -39,7 +39,7 @@ EVERY = {"tsne": 5, "umap": 5}  # frames: what has no formula takes a while to p
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents place`."""
     add_source_argument(parser)
-    option(parser, "--out FILE", "table to write, .csv or .parquet", kind=Path, required=True)
+    add_out(parser, what="table to write, .csv or .parquet", metavar="FILE")
     option(
         parser,
         "--embedding FILE.json",
@@ -58,8 +58,7 @@ def main(args: argparse.Namespace) -> int:
         view = place_collection(
             collection, projection_for(collection, args.embedding), args.out, args.every
         )
-    print(f"{view.caption}\n{view.path}")
-    return 0
+    return shown(view)
 
 
 def place_collection(

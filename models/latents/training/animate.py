@@ -22,8 +22,8 @@ from ....stream.errors import ConfigError
 from ...runs.run_folder import SNAPSHOTS, find_snapshots
 from ..bars import bar
 from ..collect import check_checkpoint, load_network, name_of, opened_collection
-from ..collection import LAYERS, Collection
-from ..options import option
+from ..collection import Collection
+from ..options import add_layer, add_out, add_seed, option, shown
 from ..parts import parts_beside
 from ..paths.heard import described_dialogues, hearing
 from ..paths.page import write_view
@@ -85,12 +85,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "files)",
         kind=Path,
     )
-    option(parser, "--out FILE.html", "file for the page", kind=Path, required=True)
+    add_out(parser, what="page to write", metavar="FILE.html")
     option(parser, "--csv FOLDER", "also write the states, one CSV file per stage", kind=Path)
     option(parser, "--method", "method of embedding", "tsne", choices=METHODS)
-    option(
-        parser, "--layer", "layer to show (default latent, the last one)", "latent", choices=LAYERS
-    )
+    add_layer(parser, "layer to show")
     option(
         parser,
         "--points N",
@@ -98,7 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         800,
     )
     option(parser, "--dims", "dimensions of the page", 2, choices=(2, 3))
-    option(parser, "--seed N", "seed of all random draws", 0)
+    add_seed(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -112,8 +110,7 @@ def main(args: argparse.Namespace) -> int:
     if args.csv:
         write_stages(stages, args.csv)
     view = animation_page(animate(stages, args.method, args.dims, args.seed), args.out)
-    print(f"{view.caption}\n{view.path}")
-    return 0
+    return shown(view)
 
 
 def gather(

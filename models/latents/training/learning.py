@@ -38,10 +38,10 @@ from ..collection import Collection
 from ..memory.held_out import log_loss
 from ..memory.past import ALL, fixed_order_baseline, recent_sound, score_with_past
 from ..memory.readings import Readings, decisive_readings, silence_readings
-from ..options import option
+from ..options import add_out, check_files, option, shown
 from ..parts import Parts, parts_beside
 from ..quality import Quality, measure_quality
-from ..views import LIGHT, View, check_suffix, legend_below, picture
+from ..views import LIGHT, View, legend_below, picture
 
 if TYPE_CHECKING:
     from ...turn_model import TurnModel
@@ -140,16 +140,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         kind=Path,
         required=True,
     )
-    option(parser, "--out FILE.png", "file for the picture", kind=Path, required=True)
-    option(parser, "--csv FILE.csv", "also write the figures as a table", kind=Path)
+    add_out(parser, csv="the figures as a table")
     option(parser, "--moments N", "number of moments to measure at", MOMENTS)
 
 
 def main(args: argparse.Namespace) -> int:
     """Measure, draw, and say what was learned first."""
-    check_suffix(args.out, ".png")
-    if args.csv:
-        check_suffix(args.csv, ".csv")
+    check_files(args, ".png")
     snapshots = find_snapshots(args.run)
     if len(snapshots) < 2:
         raise ConfigError(
@@ -163,8 +160,7 @@ def main(args: argparse.Namespace) -> int:
         write_learning(found, args.csv)
     view = draw_learning(found, args.out)
     Parts(parts_beside(args.out), "").remove()
-    print(f"{view.caption}\n{view.path}")
-    return 0
+    return shown(view)
 
 
 def learn(
