@@ -61,8 +61,8 @@ BETWEEN_CLIPS_S = 0.05  # of silence, so that no clip runs into the next one
 SCRIPTS = tuple(
     f"{name}.js"
     for name in (
-        *("shapes", "plane", "moments", "select", "classes", "statistics"),
-        *("points", "paths", "csv", "stages"),
+        *("shapes", "legend", "plane", "moments", "select", "classes", "statistics"),
+        *("points", "path_layers", "path_words", "paths", "csv", "stages"),
     )
 )
 TITLES = {"points": "Explorer of the latent space", "paths": "Paths through the latent space"}
