@@ -279,9 +279,9 @@ def _write(
     times_s = _times(stretch.start_s, stretch.end_s, 1 / fps / slower)
     look: dict[str, Any] = {"title": view.title, "words": words, "trail_s": trail_s}
     drawn = pictures(stretch, planes, times_s, height=check_shape(fps, height), **look)
-    shown = bar(drawn, "film", "picture", len(times_s))
+    progress = bar(drawn, "film", "picture", len(times_s))
     with fonts_for(view.path):
-        write_film(view.path, shown, fps, height, sound, view.title, view.caption)
+        write_film(view.path, progress, fps, height, sound, view.title, view.caption)
     return replace(view, title=f"Film: {view.title}")
 
 
@@ -319,9 +319,9 @@ def _look(
                 f"to {projection.dims}"
             )
         states = collection.frames(number, [layer])[layer]
-        shown = states[frames]
+        these = states[frames]
         place = placer(projection)
-        places[layer] = place(shown.reshape(-1, shown.shape[-1])).reshape(len(shown), 2, 2)
+        places[layer] = place(these.reshape(-1, these.shape[-1])).reshape(len(these), 2, 2)
         own = len(projection.places) == 0
         cloud = (
             place(states.reshape(-1, states.shape[-1])[:: max(1, 2 * states.shape[0] // CLOUD)])

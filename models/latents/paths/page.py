@@ -144,8 +144,8 @@ def explorer(
         first, last = stretch_of(collection, number, between)
         rate_hz, embedded = collection.frame_rate_hz, contents["dialogues"][number]["embedded"]
         seconds = (min(last, embedded) - first) / rate_hz
-        shown = {"number": number, "start_s": first / rate_hz, "seconds": max(seconds, 0.1)}
-        contents["paths"]["conversation"] = shown
+        part = {"number": number, "start_s": first / rate_hz, "seconds": max(seconds, 0.1)}
+        contents["paths"]["conversation"] = part
         caption = (
             f"The page opens with the path of {dialogue}; all others are there, too. {caption}"
         )
@@ -213,8 +213,8 @@ def gather(
     caption = [points_in_words(contents), quality_of(collection).in_words()]
     if first is not None:
         contents |= _paths_section(collection, first, events, whose, found.dialogues)
-        for shown, projection in zip(contents["projections"], projections, strict=True):
-            shown["paths"] = _placed_paths(paths[projection.layer], projection)
+        for given, projection in zip(contents["projections"], projections, strict=True):
+            given["paths"] = _placed_paths(paths[projection.layer], projection)
         if opens == "paths":
             caption = [caption_of(collection, first, whose), contents["clips"]["silent"]]
     return contents | {"caption": " ".join(part for part in caption if part)}
@@ -324,13 +324,13 @@ def _paths_section(
     dialogues: Sequence[Section],
 ) -> Section:
     index = {_key(event): number for number, event in enumerate(events)}
-    shown = [index[_key(event)] for event in paths.events]
+    rows = [index[_key(event)] for event in paths.events]
     around = {"before_s": paths.before_s, "after_s": paths.after_s}
     sound, starts, silent = _clips(collection, paths, dialogues)
     offsets = np.full(len(events), np.nan, np.float32)
-    offsets[shown] = starts
+    offsets[rows] = starts
     return {
-        "paths": {"events": np.array(shown), "judged_s": SCORE_S, "whose": whose, **around},
+        "paths": {"events": np.array(rows), "judged_s": SCORE_S, "whose": whose, **around},
         "clips": {"sound": sound, "offsets": offsets, "silent": silent, **around},
     }
 

@@ -20,7 +20,7 @@ from ....stream.saved_embedding import SavedEmbedding
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import LAYERS, Collection
 from ..moments import EVENT_KINDS
-from ..options import add_out, add_seed, option
+from ..options import add_out, add_seed, option, shown
 from ..space.fitting import projection_for
 from ..views import check_suffix, number_of
 from .page import explorer
@@ -94,9 +94,9 @@ def main(args: argparse.Namespace) -> int:
         }
         if page:
             both = [first] if second is None else [first, second]
-            shown = {"whose": ROLES.index(args.whose), "dialogue": args.dialogue}
+            whose = {"whose": ROLES.index(args.whose), "dialogue": args.dialogue}
             view = explorer(
-                collection, both, args.out, opens="paths", between=between, **shown, **which
+                collection, both, args.out, opens="paths", between=between, **whose, **which
             )
         elif args.dialogue is not None:
             from .paths_picture import conversation_picture

@@ -205,9 +205,9 @@ def animate(stages: Stages, method: str, dims: int = 2, seed: int = 0) -> Animat
     """Fit one picture for all stages and measure how still it is."""
     same = [stages.states[-1], stages.states[-1]]
     work = tsne_work(len(stages.names)) + tsne_work(2) if method == "tsne" else 1
-    with bar(None, "fit together", "fit", work) as shown:
-        places = fit_together(stages.states, method, dims, seed, shown.update)
-        twice = fit_together(same, method, dims, seed, shown.update)
+    with bar(None, "fit together", "fit", work) as progress:
+        places = fit_together(stages.states, method, dims, seed, progress.update)
+        twice = fit_together(same, method, dims, seed, progress.update)
     apart = fit_apart(stages.states, method, dims, seed)
     return Animated(
         stages,
@@ -228,7 +228,7 @@ def animation_page(animated: Animated, out: Path) -> View:
     stages = animated.stages
     title = TITLES[stages.origin]
     caption = describe(animated)
-    shown = {
+    section = {
         "names": stages.names,
         "ids": stages.ids,
         "labels": {
@@ -242,7 +242,7 @@ def animation_page(animated: Animated, out: Path) -> View:
         "near": np.stack([near_among(states, NEAR) for states in stages.states]),
         "moments": stages.moments,
     }
-    return write_view(out, title, caption, stages.heard | {"stages": shown})
+    return write_view(out, title, caption, stages.heard | {"stages": section})
 
 
 def describe(animated: Animated) -> str:
