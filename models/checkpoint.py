@@ -14,13 +14,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..stream.errors import ConfigError
+from .checkpoint_files import CONFIG_FILE, WEIGHTS_FILE, refuse_missing_files
 from .config import EncoderConfig, FeatureConfig, ModelConfig, RecurrentConfig, from_plain
 from .encoder import Encoder
 from .recurrent import Recurrent
 from .turn_model import TurnModel
 
-WEIGHTS_FILE = "model.safetensors"
-CONFIG_FILE = "config.json"
 _ENCODER, _SPEAKER_RNN = "encoder.", "speaker_rnn."  # prefixes of the names of their weights
 
 
@@ -45,7 +44,7 @@ def load_checkpoint(folder: Path) -> TurnModel:
     Raises:
         ConfigError: a file is missing or damaged, or the weights do not fit the configuration.
     """
-    _refuse_missing_files(folder)
+    refuse_missing_files(folder)
     model = TurnModel(ModelConfig.from_json((folder / CONFIG_FILE).read_text()))
     try:
         model.load_state_dict(load_file(folder / WEIGHTS_FILE))
@@ -84,7 +83,7 @@ def load_encoder(folder: Path) -> EncoderCheckpoint:
     Raises:
         ConfigError: a file is missing or damaged, or the checkpoint has no encoder.
     """
-    _refuse_missing_files(folder)
+    refuse_missing_files(folder)
     try:
         plain = json.loads((folder / CONFIG_FILE).read_text())
         stored = load_file(folder / WEIGHTS_FILE)
@@ -125,15 +124,6 @@ def weights_sha256(model: TurnModel) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().to(torch.float32).contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _refuse_missing_files(folder: Path) -> None:
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
-        if not (folder / name).is_file():
-            raise ConfigError(
-                f"expected a checkpoint folder with {CONFIG_FILE} and {WEIGHTS_FILE}, got "
-                f"{str(folder)!r} without {name}"
-            )
 
 
 def _first_lines(error: Exception) -> str:

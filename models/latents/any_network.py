@@ -24,12 +24,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ...stream.errors import ConfigError, DialogueError
 from ..dialogues.activity import Samples
 from ..dialogues.loading import load_texts
 from ..dialogues.manifest import Dialogue
+from .bars import bar
 from .collect import activity_of, described, load_sound, read_source
 from .collection import About, Collection, is_written, write_about
 from .moments import find_moments
@@ -85,7 +85,7 @@ def collect_states(
     key = f"{called} {hook} {_weights(network)} {sample_rate_hz} {per_speaker}"
     about: About | None = None
     with _runner(network, hook, per_speaker, prepare) as run:
-        for number, dialogue in enumerate(tqdm(dialogues, "states", unit="dialogue", disable=None)):
+        for number, dialogue in enumerate(bar(dialogues, "states", "dialogue")):
             if about is None or not is_written(out, number):
                 audio = load_sound(dialogue, sample_rate_hz)
                 states = _checked(run(audio), audio.shape[1] / sample_rate_hz, frame_rate_hz)

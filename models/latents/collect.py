@@ -15,14 +15,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ...stream.errors import ConfigError, DialogueError
-from ..checkpoint import bundled_checkpoint, load_checkpoint, weights_sha256
+from ..checkpoint_files import refuse_missing_files
 from ..dialogues.activity import (
     FRAME_RATE_HZ,
     BoolFrames,
@@ -37,8 +37,7 @@ from ..dialogues.manifest import Dialogue, read_manifest
 from ..dialogues.silero import SAMPLE_RATE_HZ, detect_activity, is_installed
 from ..dialogues.sphere import unreadable_audio
 from ..evaluation.predictions import DialoguePrediction, EvaluatedDialogue, at_activity_rate
-from ..evaluation.torch_runner import dialogue_outputs
-from ..turn_model import TurnModel
+from .bars import bar
 from .collection import (
     LAYERS,
     About,
@@ -49,6 +48,9 @@ from .collection import (
 )
 from .moments import EVENT_KINDS, find_moments
 from .writing import columns_at, event_row, write_dialogue
+
+if TYPE_CHECKING:
+    from ..turn_model import TurnModel
 
 OWN_VAD = "the network's own voice activity"
 SPEAKING = 0.5  # p(speech) from which the network calls a speaker active
@@ -74,9 +76,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Collect, and print how much there is."""
-    collection = collect(
-        load_network(args.model), name_of(args.model), read_source(args.source), args.out
-    )
+    dialogues = read_source(args.source)  # refused before the network is loaded
+    collection = collect(load_network(args.model), name_of(args.model), dialogues, args.out)
     events = collection.events()
     kinds = ", ".join(
         f"{sum(event.kind == kind for event in events)} {kind}s" for kind in EVENT_KINDS
@@ -110,17 +111,30 @@ def add_model_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def check_checkpoint(folder: Path) -> None:
+    """Refuse a folder that is no checkpoint, without torch.
+
+    Raises:
+        ConfigError: see above.
+    """
+    if folder.suffix == ".onnx":
+        raise ConfigError(
+            "expected a checkpoint folder, whose weights can be looked into, got the exported file "
+            f"{str(folder)!r}"
+        )
+    refuse_missing_files(folder)
+
+
 def load_network(folder: Path | None) -> TurnModel:
     """Return the network of a checkpoint in evaluation mode; None is the bundled one.
 
     Raises:
         ConfigError: the folder is no checkpoint, or the network has not 50 feature frames a second.
     """
-    if folder is not None and folder.suffix == ".onnx":
-        raise ConfigError(
-            "expected a checkpoint folder, whose weights can be looked into, got the exported file "
-            f"{str(folder)!r}"
-        )
+    if folder is not None:
+        check_checkpoint(folder)
+    from ..checkpoint import bundled_checkpoint, load_checkpoint
+
     model = load_checkpoint(folder or bundled_checkpoint())
     features = model.config.features
     if features.sample_rate_hz != features.hop_samples * FRAME_RATE_HZ:
@@ -147,10 +161,11 @@ def network_to_run(collection: Collection, folder: Path | None) -> TurnModel:
 
 def own_network(collection: Collection, folder: Path | None) -> TurnModel | None:
     """Return the network of a checkpoint if it is the collection's, else None."""
+
     if not collection.about.runnable:
         return None
     model = load_network(folder)
-    return model if weights_sha256(model) == collection.about.weights_sha256 else None
+    return model if _is_of(collection, model) else None
 
 
 def name_of(folder: Path | None) -> str:
@@ -199,22 +214,28 @@ def opened_collection(
         ConfigError: the collection is of another network, or `keep` has another collection.
         DialogueError: the source is none of the three.
     """
+
     if source.is_dir():
         collection = Collection(source)
-        if (
-            model is not None
-            and weights_sha256(load_network(model)) != collection.about.weights_sha256
-        ):
+        if model is not None and not _is_of(collection, load_network(model)):
             raise ConfigError(
                 f"{source}: expected a collection of {model}, got one of {collection.about.model}"
             )
         yield collection
         return
+    dialogues = read_source(source)  # refused before the network is loaded
+    network = load_network(model)
     if keep is not None:
-        yield collect(load_network(model), name_of(model), read_source(source), keep)
+        yield collect(network, name_of(model), dialogues, keep)
         return
     with tempfile.TemporaryDirectory(prefix="turnstream-latents-") as folder:
-        yield collect(load_network(model), name_of(model), read_source(source), Path(folder))
+        yield collect(network, name_of(model), dialogues, Path(folder))
+
+
+def _is_of(collection: Collection, model: TurnModel) -> bool:
+    from ..checkpoint import weights_sha256  # loads torch
+
+    return weights_sha256(model) == collection.about.weights_sha256
 
 
 def collect(model: TurnModel, name: str, dialogues: Sequence[Dialogue], out: Path) -> Collection:
@@ -231,14 +252,14 @@ def collect(model: TurnModel, name: str, dialogues: Sequence[Dialogue], out: Pat
         ConfigError: the folder has another collection.
         DialogueError: a dialogue cannot be read.
     """
+    from ..checkpoint import weights_sha256
+
     config = model.config
     sizes = {"latent_speaker": config.speaker_rnn.hidden, "latent": config.dialogue_rnn.hidden}
     all_of = tuple(map(described, dialogues))
     about = About(name, weights_sha256(model), config.frame_rate_hz, sizes, all_of)
     write_about(out, about)
-    for number, dialogue in enumerate(
-        tqdm(dialogues, desc="collect", unit="dialogue", disable=None)
-    ):
+    for number, dialogue in enumerate(bar(dialogues, "collect", "dialogue")):
         if not is_written(out, number):
             _collect(model, dialogue, out, number, about)
     return Collection(out)
@@ -272,6 +293,8 @@ def _evaluate(
 
     The outputs are (2, T) each, the latents (2, T, H).
     """
+    from ..evaluation.torch_runner import dialogue_outputs
+
     rate_hz = model.config.frame_rate_hz
     audio = load_sound(dialogue, model.config.features.sample_rate_hz)
     outputs = dialogue_outputs(model, audio, dialogue.id, LAYERS)

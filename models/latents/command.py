@@ -1,6 +1,9 @@
-"""`turnstream latents VIEW ...`: looks inside a network. Each view lives in its own module, imported only when it is asked for.
+"""`turnstream latents VIEW ...`: looks inside a network.
 
-A view's module has `add_arguments(parser)` and `main(args) -> int`, as the commands of `turnstream` have.
+Each view lives in its own module, imported only when it is asked for.
+
+A view's module has `add_arguments(parser)` and `main(args) -> int`, as the commands of `turnstream`
+have.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import importlib
 VIEWS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
     "collect": (
         "collect",
-        "collect latents, activity and events of dialogues into Parquet files, which every view reads",
+        "collect latents, activity and events of dialogues in Parquet files, for every view",
     ),
     "label": (
         "labels",
@@ -19,7 +22,7 @@ VIEWS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
     ),
     "project": (
         "space.project",
-        "fit PCA, t-SNE, UMAP, an autoencoder or a plane once over many dialogues, with how far it can be believed",
+        "fit PCA, t-SNE, UMAP, an autoencoder or a plane, with how far it can be believed",
     ),
     "place": (
         "space.place",
@@ -31,15 +34,15 @@ VIEWS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
     ),
     "explore": (
         "paths.explore",
-        "a page to go from a point or path to its moment, with sound, and back; to select and compare",
+        "a page to go from points or paths to their sound and back, to select and to compare",
     ),
     "gates": (
         "cells.saturation",
-        "how often each unit's gates are shut or wide open, by layer and gate, as a picture and a table",
+        "how often each unit's gates are shut or wide open: by layer and gate",
     ),
     "units": (
         "cells.units",
-        "search for units that track something (who speaks, time since speech, an end of turn coming), with scores and a control",
+        "search for units that track something, such as who speaks, with scores and a control",
     ),
     "cell": (
         "cells.cells",
@@ -52,19 +55,19 @@ VIEWS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
     ),
     "averages": (
         "events.averages",
-        "mean encodings around events as images with their time course, two classes and how far apart they are",
+        "mean encodings around events as images over time, and how far two classes lie apart",
     ),
     "probes": (
         "events.probes",
-        "how well, and how long before a silence, what comes can be read from each layer by linear probes, with a control",
+        "linear probes: how well, and how early, each layer tells what comes after a silence",
     ),
     "paths": (
         "paths.paths",
-        "conversations and events as lines through the plane: grouped, compared, mistakes drawn; a page or a picture",
+        "conversations and events as lines through the plane: grouped, compared, with mistakes",
     ),
     "film": (
         "film.film",
-        "a film of a conversation with its sound, or of one shift or hold: points light up in both layers as the prediction is made",
+        "a film of a conversation, or of one shift or hold, in which both layers light up",
     ),
     "export": (
         "exchange",
@@ -73,7 +76,7 @@ VIEWS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
     "import": ("importing", "make a collection of anyone's representations in a CSV file"),
     "intervene": (
         "interventions.view",
-        "which units p_shift uses: ablate, clamp or patch a unit, a direction or a stretch of sound",
+        "which units p_shift uses: ablate, clamp or patch units, directions or sound",
     ),
     "encoder": (
         "memory.encoder_view",
@@ -81,7 +84,7 @@ VIEWS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
     ),
     "connectivity": (
         "memory.connectivity_view",
-        "how far back a network looks: the gradient of the shift's score in every earlier frame and band, half-lives",
+        "how far back a network looks: gradients of p_shift by frame and band, half-lives",
     ),
     "moment": (
         "memory.moment_view",
@@ -105,15 +108,15 @@ VIEWS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
     ),
     "animate": (
         "training.animate",
-        "a page in which the same points move from stage to stage of training, or from network to network",
+        "a page in which points move from stage to stage of training, or between networks",
     ),
     "page": (
         "paths.page",
-        "a page that takes CSV files of points by drag and drop, one for each stage, without a server",
+        "a page that takes CSV files of points, one for each stage, by drag and drop",
     ),
     "learning": (
         "training.learning",
-        "what is learned first over training: likeness to baselines that see only so far, loss with so much past",
+        "what is learned first in training, against baselines that see only so far",
     ),
     "gallery": ("gallery.gallery", "every view of a network in one folder, and a page of them"),
 }

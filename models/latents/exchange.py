@@ -22,12 +22,12 @@ import pyarrow as pa
 import pyarrow.csv as pv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ...stream.errors import ConfigError
+from .bars import bar
 from .collect import add_model_argument, add_source_argument, opened_collection
 from .collection import COLUMNS, LAYERS, Collection, frames_file, labels_file
-from .options import add_number, add_out, check_files, shown
+from .options import add_out, check_files, option, shown
 from .tables import to_numpy
 from .views import View
 
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_out(parser, what="file to write, .csv or .npz", metavar="FILE")
     what = "layer whose states to write (default latent)"
     parser.add_argument("--layer", choices=(*LAYERS, BOTH), default="latent", help=what)
-    add_number(parser, "--every", 1, "keep the last of every N frames")
+    option(parser, "--every N", "keep the last of every N frames", 1)
     add_model_argument(parser)
 
 
@@ -123,7 +123,7 @@ def _write_csv(
     schema: Any = pa.schema([*types.items(), *values.items()])
     with (
         pv.CSVWriter(path, schema, write_options=pv.WriteOptions(quoting_style="needed")) as writer,
-        _progress(rows) as progress,
+        bar(None, "export", "row", rows) as progress,
     ):
         for number in range(len(collection.dialogues)):
             for table in _tables(collection, number, [*types, *layers], every):
@@ -144,7 +144,7 @@ def _write_npz(
     names = (*COLUMNS, *collection.labels, *layers)
     with (
         zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-        _progress(rows * len(names)) as progress,
+        bar(None, "export", "row", rows * len(names)) as progress,
     ):
         for name in names:
             dtype, width = (
@@ -228,7 +228,3 @@ def _finite(column: Any) -> Any:
         return column
     values = column.to_numpy()
     return pa.array(values, column.type, mask=~np.isfinite(values))
-
-
-def _progress(rows: int) -> Any:
-    return tqdm(total=rows, desc="export", unit="row", unit_scale=True, disable=None)

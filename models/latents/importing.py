@@ -36,11 +36,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ...stream.errors import ConfigError
 from ..dialogues.activity import FRAME_RATE_HZ
 from ..evaluation.predictions import at_activity_rate
+from .bars import bar
 from .collection import (
     About,
     CollectedDialogue,
@@ -52,7 +52,7 @@ from .collection import (
 )
 from .labels import write_labels
 from .moments import find_moments
-from .options import add_number
+from .options import option
 from .state_table import WORDS, Header, read_header, refuse, state_blocks
 from .tables import EMPTY, SUFFIXES, is_number, where
 from .writing import DEFAULTS, UNKNOWN, columns_at, event_row, write_dialogue
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="FILE", help=what)
     folder = "folder for the collection; an interrupted import is resumed"
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help=folder)
-    add_number(parser, "--rate", float, "frames per second (default: read from time_s)", "HZ")
+    option(parser, "--rate HZ", "frames per second (default: read from time_s)", kind=float)
     name = "name of the network; imports of one name share projections (default: the file's name)"
     parser.add_argument("--name", metavar="NAME", help=name)
 
@@ -128,8 +128,7 @@ def import_table(
     write_about(out, about)
     numeric = _numeric(path, header)
     found = _dialogues(path, header, tuple(header.types))
-    bar = tqdm(found, "import", len(splits), unit="dialogue", disable=None)
-    for number, (row, _, table) in enumerate(bar):
+    for number, (row, _, table) in enumerate(bar(found, "import", "dialogue", len(splits))):
         changed = path.stat().st_mtime_ns
         if not is_written(out, number) or frames_file(out, number).stat().st_mtime_ns <= changed:
             columns = _columns(path, header, table)

@@ -194,6 +194,17 @@ class Given(nn.Module):
         return self._output, state
 
 
+class LastStep(nn.Module):
+    """A read-out of the last step alone, (R, T, H) to (R, 1, ...)."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self._module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._module(x[:, -1:])
+
+
 class _Edited(nn.Module):
     """An RNN whose states are edited at every step, counted from its first one."""
 

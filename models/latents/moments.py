@@ -1,6 +1,7 @@
-"""What happens when in a dialogue: what each speaker is doing in every frame, and the events that views compare.
+"""What happens when in a dialogue: what each speaker does in every frame, and its events.
 
-Everything follows from who spoke when, (2, T) at 50 Hz, from known backchannels, and, for questions, from text.
+Everything follows from who spoke when, (2, T) at 50 Hz, from known backchannels, and, for
+questions, from text.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ SITUATIONS = (
     "about to speak",
     "both speaking",
 )
-# What the conversation is doing in a frame: a mutual silence between speakers is a gap, within a speaker a pause.
+# What the conversation is doing in a frame: a mutual silence between speakers is a gap, within a
+# speaker a pause.
 FLOORS = ("speech", "overlap", "gap", "pause", "silence")
 EVENT_KINDS = ("shift", "hold", "gap", "pause", "overlap", "backchannel")
 # Of the words before an event; "" where nobody knows.
@@ -37,7 +39,8 @@ QUESTION_MARKS = "?؟՞፧⸮‽꘏꛷𑅃"
 SENTENCE_ENDS = ".!。।॥۔։።፨။។៕᙮᠃᠉꓿꘎𑁇" + QUESTION_MARKS
 GREEK_QUESTION_MARK = ";"  # after a Greek letter; NFKC makes U+037E this one
 CLOSING = ("Pe", "Pf", "Pi", "Zs", "Cc", "Cf")  # brackets, quotation marks, spaces
-TEXT_BEFORE_S = 0.5  # words that end this long before a silence, or after its start, are the last ones before it
+# Words that end this long before a silence, or after its start, are the last ones before it.
+TEXT_BEFORE_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,9 @@ class Moment:
     """An event of a dialogue. Times are at 50 Hz.
 
     Attributes:
-        kind: one of EVENT_KINDS. Shifts and holds are the mutual silences that are clearly one (dialogues/events.py); gaps and pauses
-            are all mutual silences between turns and within one, these among them.
+        kind: one of EVENT_KINDS. Shifts and holds are the mutual silences that are clearly one
+            (dialogues/events.py); gaps and pauses are all mutual silences between turns and within
+            one, these among them.
         speaker: who spoke before; of an overlap who spoke first, of a backchannel who gives it.
         next: who speaks after; of a backchannel who listens to it.
         start_frame, end_frame: end exclusive.
@@ -88,7 +92,8 @@ def find_situations(activity: BoolFrames) -> NDArray[np.int64]:
 def find_floors(activity: BoolFrames) -> NDArray[np.int64]:
     """What the conversation is doing in every frame, as indices into FLOORS, (T,).
 
-    A silence before the first or after the last speech, or beside a stretch in which both begin or end at once, is only "silence".
+    A silence before the first or after the last speech, or beside a stretch in which both begin or
+    end at once, is only "silence".
 
     Args:
         activity: who spoke when, (2, T) at 50 Hz.
@@ -112,9 +117,10 @@ def find_moments(
 
     Args:
         activity: who spoke when, (2, T) at 50 Hz.
-        backchannel: known backchannels, (2, T). Where none is known, short stretches of speech (`find_onsets`) that begin while the
-            other speaks count as such.
-        texts: times and text of each speaker's words, or stretches of them; empty where nothing is known.
+        backchannel: known backchannels, (2, T). Where none is known, short stretches of speech
+            (`find_onsets`) that begin while the other speaks count as such.
+        texts: times and text of each speaker's words, or stretches of them; empty where nothing is
+            known.
     """
     found = [
         Moment(t.kind, t.previous, t.next, t.silence_start_frame, t.silence_end_frame)
@@ -176,7 +182,7 @@ def ending_of(text: str) -> str:
 
 
 def _silences(activity: BoolFrames) -> list[tuple[str, int, int, int, int]]:
-    """(kind, speaker before, speaker after, start, end) of the mutual silences between one speaker's speech and one speaker's."""
+    """(kind, speaker before, speaker after, start, end) of silences between single speakers."""
     found: list[tuple[str, int, int, int, int]] = []
     for start, end in runs(~np.any(activity, axis=0)):
         if start == 0 or end == activity.shape[1]:

@@ -58,50 +58,21 @@ def add_out(
         what, metavar: of --out.
         files: by suffix (FILES), what is also written.
     """
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=None if default is None else Path(default),
-        required=default is None,
-        metavar=metavar,
-        help=what if default is None else f"{what} (default {default})",
-    )
+    given = None if default is None else Path(default)
+    option(parser, f"--out {metavar}", what, given, Path, required=given is None)
     for suffix, words in files.items():
-        parser.add_argument(
-            f"--{suffix}", type=Path, metavar=f"FILE.{suffix}", help=f"also write {words}"
-        )
-
-
-def add_number(
-    parser: argparse.ArgumentParser,
-    flag: str,
-    default: int | float | type[int] | type[float],
-    what: str,
-    metavar: str = "N",
-) -> None:
-    """Add an option that takes a number.
-
-    Args:
-        parser: of the view.
-        flag: such as --seed.
-        default: the number, or its type where there is none.
-        what, metavar: of the option.
-    """
-    if isinstance(default, type):
-        option(parser, f"{flag} {metavar}", what, kind=default)
-    else:
-        option(parser, f"{flag} {metavar}", what, default)
+        option(parser, f"--{suffix} FILE.{suffix}", f"also write {words}", kind=Path)
 
 
 def add_seed(parser: argparse.ArgumentParser) -> None:
     """Add --seed."""
-    add_number(parser, "--seed", 0, "seed of all random draws")
+    option(parser, "--seed N", "seed of all random draws", 0)
 
 
 def add_layer(parser: argparse.ArgumentParser, what: str) -> None:
     """Add --layer."""
     words = f"{what}: latent_speaker, the first RNN, or latent, the last (default latent)"
-    parser.add_argument("--layer", choices=LAYERS, default="latent", help=words)
+    option(parser, "--layer", words, "latent", choices=LAYERS)
 
 
 def add_stretch(parser: argparse.ArgumentParser, most: str) -> None:
@@ -111,11 +82,10 @@ def add_stretch(parser: argparse.ArgumentParser, most: str) -> None:
         parser: of the view.
         most: how much is shown at most without --end.
     """
-    which = "dialogue of SOURCE to show (default: the first)"
-    parser.add_argument("--dialogue", metavar="ID", help=which)
-    add_number(parser, "--start", 0.0, "time in the dialogue to begin at", "SECONDS")
+    option(parser, "--dialogue ID", "dialogue of SOURCE to show (default: the first)")
+    option(parser, "--start SECONDS", "time in the dialogue to begin at", 0.0)
     until = f"time in the dialogue to end at (default: its end, after at most {most})"
-    add_number(parser, "--end", float, until, "SECONDS")
+    option(parser, "--end SECONDS", until, kind=float)
 
 
 def check_files(args: argparse.Namespace, *suffixes: str) -> None:

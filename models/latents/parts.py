@@ -1,4 +1,4 @@
-"""What long work has of each dialogue so far, kept beside its result, so that work that was cut short is gone on with."""
+"""What long work has of each dialogue so far, kept beside its result, so that it can resume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a view leaves behind: files that a person can open, each with a caption that says in words what it shows."""
+"""What a view leaves behind: files that a person can open, each with a caption in words."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ SOUND_RATE_HZ = 16000  # of what pages play
 # From -1 to +1 in every view, as Karpathy's cells have it: light enough for a waveform upon it; red
 # and blue are apart for colour-blind people, too.
 RED_TO_BLUE = ("#c34b5a", "#ffffff", "#5288be")
-# Okabe & Ito's colours, which colour-blind people can tell apart, for what views compare; pages have them from here, too.
+# Okabe & Ito's colours, which colour-blind people can tell apart, for what views compare. Pages
+# have them from here, too.
 COLOURS = {
     "other": "#bbbbbb",
     "speaking": "#0072b2",
@@ -85,7 +86,8 @@ def check_suffix(path: Path, *suffixes: str) -> None:
         )
     if not path.parent.is_dir():
         raise ConfigError(
-            f"expected a file that can be written, got {str(path)!r}: no folder {str(path.parent)!r}"
+            f"expected a file that can be written, got {str(path)!r}: no folder "
+            f"{str(path.parent)!r}"
         )
 
 
@@ -162,8 +164,10 @@ def write_page(
     Args:
         path: .html.
         title, caption: see View.
-        script: name of a file in web/, which finds `contents`, unpacked, in `kit.contents`, and draws into the element `view`.
-        contents: JSON with numpy arrays in it, which become typed arrays (text: lists); float arrays become float32.
+        script: name of a file in web/, which finds `contents`, unpacked, in `kit.contents`, and
+            draws into the element `view`.
+        contents: JSON with numpy arrays in it, which become typed arrays (text: lists); float
+            arrays become float32.
         plotly: with the plotting library.
         before: more files in web/, which the script builds on.
     """
@@ -176,9 +180,13 @@ def write_page(
         "<", "\\u003c"
     )
     style = STYLE + _script("kit.css")
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title><style>{style}</style>'
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{html.escape(title)}</title><style>{style}</style>"
+    )
     path.write_text(
-        f'<!doctype html><html lang="en"><head>{head}</head><body><h1>{html.escape(title)}</h1><p class="note">{html.escape(caption)}</p>'
+        f'<!doctype html><html lang="en"><head>{head}</head><body><h1>{html.escape(title)}</h1>'
+        f'<p class="note">{html.escape(caption)}</p>'
         f'<div id="view"></div><script type="application/json" id="contents">{embedded}</script>'
         + "".join(f"<script>{code}</script>" for code in scripts)
         + "</body></html>\n",
@@ -194,7 +202,8 @@ def dialogue_of(collected: CollectedDialogue) -> Dialogue:
     """
     if not collected.audio:
         raise ConfigError(
-            f"dialogue {collected.id!r}: expected audio, got a collection that was imported without it"
+            f"dialogue {collected.id!r}: expected audio, got a collection that was imported "
+            "without it"
         )
     return Dialogue(
         collected.id,
@@ -237,7 +246,7 @@ def sound_of(collected: CollectedDialogue) -> Samples:
 
 
 def embedded_sound(sound: Samples) -> str:
-    """Sound (2, N) at SOUND_RATE_HZ as a data URL that a page can play: stereo Ogg Vorbis, speaker 0 on the left."""
+    """Sound (2, N) at SOUND_RATE_HZ as a data URL of stereo Ogg Vorbis, speaker 0 on the left."""
     written = io.BytesIO()
     with sf.SoundFile(
         written, "w", SOUND_RATE_HZ, 2, format="OGG", subtype="VORBIS", compression_level=0.9

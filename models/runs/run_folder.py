@@ -17,8 +17,6 @@ import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from ...stream.errors import ConfigError
 from ..config import MAY_MOVE, from_plain
 
@@ -42,6 +40,8 @@ def read_checkpoint(out: Path, settings: Settings) -> dict[str, Any]:
     path = out / CHECKPOINT_FILE
     if not path.is_file():
         raise ConfigError(f"expected a checkpoint to resume from at {path}, got none")
+    import torch  # loads in seconds, and whoever only looks for snapshots needs none of it
+
     try:
         saved = torch.load(path, weights_only=True, map_location="cpu")
     except (
@@ -126,6 +126,8 @@ def write_validation(
             )
             + "\n"
         )
+    import torch
+
     torch.save(
         parts | {"step": step, "settings": dataclasses.asdict(settings)},
         out / f"{CHECKPOINT_FILE}.part",

@@ -14,20 +14,22 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...turn_model import TurnModel
 from ..collect import add_model_argument, add_source_argument, opened_collection, own_network
 from ..collection import Collection
 from ..options import add_out, add_stretch, check_files, shown
 from ..quality import quality_of
-from ..views import LIGHT, View, check_suffix, envelope, picture, red_to_blue
+from ..views import LIGHT, View, check_suffix, envelope, number_of, picture, red_to_blue
 from .shown_units import activations, sound_or_silence, stretch_of
 from .targets import Floats
 from .unit_search import Target, score_units, strength
+
+if TYPE_CHECKING:
+    from ...turn_model import TurnModel
 
 LONGEST_S = 60.0  # unless --end is given
 COLUMNS = 1800  # of an image; more frames are averaged
@@ -49,6 +51,7 @@ def main(args: argparse.Namespace) -> int:
     """Draw, and print what is seen."""
     check_files(args, ".png")
     with opened_collection(args.source, args.model) as collection:
+        number_of(collection, args.dialogue)  # refused before the network is loaded
         return shown(
             activations_picture(
                 collection,

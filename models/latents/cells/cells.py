@@ -20,13 +20,12 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ....stream.errors import DialogueError
-from ...turn_model import TurnModel
 from ..collect import add_model_argument, add_source_argument, opened_collection, own_network
 from ..collection import Collection
 from ..moments import shift_probability
@@ -39,6 +38,7 @@ from ..views import (
     check_suffix,
     embedded_sound,
     envelope,
+    number_of,
     picture,
     red_to_blue,
     write_page,
@@ -56,6 +56,9 @@ from .shown_units import (
 )
 from .targets import Floats
 from .unit_search import UnitSearch, find_units
+
+if TYPE_CHECKING:
+    from ...turn_model import TurnModel
 
 MOST = 24  # units in a page
 LONGEST_S = {".html": 600.0, ".png": 60.0}  # of conversation
@@ -115,6 +118,7 @@ def main(args: argparse.Namespace) -> int:
     check_files(args, *LONGEST_S)
     unit = None if args.unit is None else unit_named(args.unit)
     with opened_collection(args.source, args.model) as collection:
+        number_of(collection, args.dialogue)  # refused before the network is loaded
         return shown(
             cell_page(
                 collection,

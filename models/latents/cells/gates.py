@@ -17,16 +17,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from ...dialogues.activity import Samples
-from ...evaluation.torch_runner import run_dialogue
-from ...recurrent import Recurrent
-from ...turn_model import TurnModel, TurnOutput, TurnProbabilities
 from ..collection import RNNS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ...recurrent import Recurrent
+    from ...turn_model import TurnModel, TurnOutput, TurnProbabilities
+
+    Values = dict[str, Tensor]  # name of a gate or state: (T, R, layers, H)
 
 GATES: dict[str, tuple[str, ...]] = {
     "gru": ("reset", "update"),
@@ -34,8 +36,6 @@ GATES: dict[str, tuple[str, ...]] = {
     "rnn": (),
     "none": (),
 }
-
-Values = dict[str, Tensor]  # name of a gate or state: (T, R, layers, H)
 
 
 def kinds(model: TurnModel) -> dict[str, str]:
@@ -54,6 +54,8 @@ def unrolled(rnn: Recurrent, x: Tensor, state: dict[str, Tensor]) -> Values:
         Every gate and state by name (see above), each (T, R, layers, H), the lowest layer first;
         nothing for kind "none".
     """
+    import torch
+
     kind = rnn.config.kind
     if kind == "none":
         return {}
@@ -111,6 +113,8 @@ def listen_inside(
     """`run_dialogue`, with the gates and states of both RNNs in every block: by layer of a
     collection and by name, each (T, 2, layers, H).
     """
+    from ...evaluation.torch_runner import run_dialogue
+
     with recorded(model) as last:
         for output, probabilities in run_dialogue(model, audio):
             yield output, probabilities, last()
@@ -121,8 +125,8 @@ def _gru_step(from_input: Tensor, from_state: Tensor, before: Values) -> Values:
         from_input.chunk(3, -1),
         from_state.chunk(3, -1),
     )
-    reset, update = torch.sigmoid(reset_x + reset_h), torch.sigmoid(update_x + update_h)
-    new = torch.tanh(new_x + reset * new_h)
+    reset, update = (reset_x + reset_h).sigmoid(), (update_x + update_h).sigmoid()
+    new = (new_x + reset * new_h).tanh()
     return {
         "reset": reset,
         "update": update,
@@ -133,9 +137,9 @@ def _gru_step(from_input: Tensor, from_state: Tensor, before: Values) -> Values:
 
 def _lstm_step(from_input: Tensor, from_state: Tensor, before: Values) -> Values:
     into, forget, proposed, out = (from_input + from_state).chunk(4, -1)
-    into, forget, out = torch.sigmoid(into), torch.sigmoid(forget), torch.sigmoid(out)
-    c = forget * before["c"] + into * torch.tanh(proposed)
-    tanh_c = torch.tanh(c)
+    into, forget, out = into.sigmoid(), forget.sigmoid(), out.sigmoid()
+    c = forget * before["c"] + into * proposed.tanh()
+    tanh_c = c.tanh()
     return {
         "input": into,
         "forget": forget,
@@ -147,4 +151,4 @@ def _lstm_step(from_input: Tensor, from_state: Tensor, before: Values) -> Values
 
 
 def _rnn_step(from_input: Tensor, from_state: Tensor, _: Values) -> Values:
-    return {"h": torch.tanh(from_input + from_state)}
+    return {"h": (from_input + from_state).tanh()}

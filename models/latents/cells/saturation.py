@@ -19,18 +19,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError, DialogueError
-from ...checkpoint import weights_sha256
 from ...dialogues.manifest import Dialogue
 from ...evaluation.plots import check_matplotlib
-from ...turn_model import TurnModel
+from ..bars import bar
 from ..collect import (
     add_model_argument,
     add_source_argument,
@@ -48,6 +45,11 @@ from ..quality import quality_of
 from ..tables import write_rows
 from ..views import LIGHT, View, dialogue_of, picture
 from .gates import GATES, RNNS, kinds, listen_inside
+
+if TYPE_CHECKING:
+    import torch
+
+    from ...turn_model import TurnModel
 
 LEFT, RIGHT, STATE = 0.1, 0.9, 0.9
 BINS = 40  # of the distribution of a gate's values
@@ -130,9 +132,12 @@ def heard_by(source: Path, folder: Path | None) -> tuple[TurnModel, str, list[Di
         DialogueError: the source is none of the three.
     """
     if not source.is_dir():
-        return load_network(folder), name_of(folder), read_source(source)
+        dialogues = read_source(source)  # refused before the network is loaded
+        return load_network(folder), name_of(folder), dialogues
     collection = Collection(source)
     model = network_to_run(collection, folder)
+    from ...checkpoint import weights_sha256
+
     if weights_sha256(model) != collection.about.weights_sha256:
         raise ConfigError(
             f"{source}: expected a collection of {name_of(folder)}, got one of "
@@ -160,6 +165,8 @@ def gate_saturation(
         ConfigError: neither layer of the network has gates or a bounded state.
         DialogueError: a dialogue that cannot be read, or not one frame in all of them.
     """
+    from ...checkpoint import weights_sha256
+
     of_layers = kinds(model)
     if set(of_layers.values()) == {"none"}:
         raise ConfigError(
@@ -170,7 +177,7 @@ def gate_saturation(
     for dialogue in dialogues:
         key += [dialogue.id, *map(str, dialogue.audio), str(dialogue.start_s), str(dialogue.end_s)]
     parts, counts = Parts(kept, json.dumps(key)), {}
-    for number, dialogue in enumerate(tqdm(dialogues, desc="gates", unit="dialogue", disable=None)):
+    for number, dialogue in enumerate(bar(dialogues, "gates", "dialogue")):
         made = parts.of(number, lambda dialogue=dialogue: _count(model, dialogue, of_layers))
         counts = {name: counts.get(name, 0) + values for name, values in made.items()}
     frames = int(counts.get("frames", 0))
@@ -311,6 +318,8 @@ def _count(model: TurnModel, dialogue: Dialogue, of_layers: dict[str, str]) -> C
 
 def _add(counts: Counts, name: str, values: torch.Tensor, gate: str) -> None:
     """Count values (N, layers, H): (layers, H) for each side, and (layers, BINS)."""
+    import torch
+
     low, left, right = (-1.0, -STATE, STATE) if gate == "h" else (0.0, LEFT, RIGHT)
     sides = {
         "left": (values < left).sum(dim=0).numpy(),

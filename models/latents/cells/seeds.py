@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ....stream.errors import ConfigError
 from ..collection import Collection
 from ..moments import SITUATIONS
-from ..options import add_layer, add_number, add_out, add_seed, check_files, shown
+from ..options import add_layer, add_out, add_seed, check_files, option, shown
 from ..quality import quality_of
 from ..space.trust import neighbours_of, overlap
 from ..tables import write_rows
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sources", type=Path, nargs="+", metavar="COLLECTION", help=what)
     add_out(parser, "seeds.png", csv="a table of the frames, with the share in every pair")
     add_layer(parser, "layer to compare")
-    add_number(parser, "--points", POINTS, "frames of single speakers to compare")
+    option(parser, "--points N", "frames of single speakers to compare", POINTS)
     add_seed(parser)
 
 

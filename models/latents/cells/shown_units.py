@@ -5,18 +5,21 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ....stream.errors import ConfigError
-from ...turn_model import TurnModel
 from ..collect import load_sound
 from ..collection import LAYERS, Collection
 from ..views import SOUND_RATE_HZ, dialogue_of, sound_of
 from .gates import kinds, listen_inside
 from .targets import Floats
 from .unit_search import Found, UnitSearch, both_halves
+
+if TYPE_CHECKING:
+    from ...turn_model import TurnModel
 
 NAMED = 3  # targets that a unit is said to track, and from which strength
 LEAST_NAMED = 0.3

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError
+from ..bars import bar
 from ..collection import Collection
 from ..quality import quality_of
 from .targets import COLUMNS, TARGETS, Floats, Target, find_targets, stretches
@@ -163,9 +163,7 @@ def find_units(
         layer: np.full((1 + shifts, len(TARGETS), 2, size), np.nan, np.float32)
         for layer, size in collection.about.sizes.items()
     }
-    with tqdm(
-        total=len(TARGETS) * (1 + shifts), desc="units", unit="search", disable=None
-    ) as progress:
+    with bar(None, "units", "search", len(TARGETS) * (1 + shifts)) as progress:
         for k, target in enumerate(TARGETS):
             enough = found_stretches[k].min() >= LEAST
             for turn in range(1 + shifts if enough else 0):
@@ -342,13 +340,8 @@ def _draw(
 ) -> _Rows:
     """Draw frames with a chance for each target, half and answer, (K, 2, 2)."""
     parts: list[tuple[dict[str, Floats], NDArray[np.int64], Floats, NDArray[np.bool_]]] = []
-    for number, targets, half in tqdm(
-        _targets(collection),
-        total=len(collection.dialogues),
-        desc="frames",
-        unit="dialogue",
-        disable=None,
-    ):
+    dialogues = len(collection.dialogues)
+    for number, targets, half in bar(_targets(collection), "frames", "dialogue", dialogues):
         drawn = np.zeros(targets.shape, bool)
         for k, (yes, no) in enumerate(_answers(targets)):
             chances = np.where(

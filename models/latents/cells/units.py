@@ -21,7 +21,7 @@ from ....stream.errors import ConfigError, DialogueError
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import LAYERS, Collection
 from ..drawing import listed, many
-from ..options import add_number, add_out, add_seed, check_files, shown
+from ..options import add_out, add_seed, check_files, option, shown
 from ..tables import write_rows
 from ..views import LIGHT, View, check_suffix, picture, red_to_blue, write_page
 from .targets import TARGETS, Floats
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = "show the units of one layer only (default: all)"
     parser.add_argument("--layer", choices=LAYERS, help=what)
     what = "searches with targets shifted in time, to know what chance finds"
-    add_number(parser, "--shifts", SHIFTS, what)
+    option(parser, "--shifts N", what, SHIFTS)
     add_seed(parser)
     add_model_argument(parser)
 

@@ -18,6 +18,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +26,12 @@ from numpy.typing import NDArray
 from ....stream.errors import ConfigError
 from ...dialogues.loading import load_texts
 from ...evaluation.page import STYLE
-from ...turn_model import TurnModel
 from ..collect import add_model_argument, add_source_argument, opened_collection, own_network
 from ..collection import Collection
 from ..options import add_out, add_stretch, check_files, shown
 from ..quality import quality_of
 from ..tables import write_rows
-from ..views import RED_TO_BLUE, View, check_suffix, dialogue_of
+from ..views import RED_TO_BLUE, View, check_suffix, dialogue_of, number_of
 from .shown_units import (
     Unit,
     activations,
@@ -43,6 +43,9 @@ from .shown_units import (
     unit_named,
 )
 from .unit_search import find_units
+
+if TYPE_CHECKING:
+    from ...turn_model import TurnModel
 
 LONGEST_S = 600.0  # unless --end is given
 LOOKS = "body { max-width: 900px } .said span { padding: 0 2px; border-radius: 3px; color: #222 }"
@@ -75,6 +78,9 @@ def main(args: argparse.Namespace) -> int:
     check_files(args, ".html")
     unit = None if args.unit is None else unit_named(args.unit)
     with opened_collection(args.source, args.model) as collection:
+        number = number_of(collection, args.dialogue)
+        if args.label is not None:  # both are refused before the network is loaded
+            collection.frames(number, [args.label])
         return shown(
             words_page(
                 collection,

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import Collection
 from ..drawing import heading, listed, many, states_image
-from ..options import add_layer, add_number, add_out, check_files, shown
+from ..options import add_layer, add_out, check_files, option, shown
 from ..quality import quality_of
 from ..tables import write_rows
 from ..views import LIGHT, View, picture
@@ -50,8 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"the two classes of events to compare: {what} (default shift-hold)",
     )
     add_layer(parser, "layer to show")
-    add_number(parser, "--before", 1.0, "time to show before the silence", "SECONDS")
-    add_number(parser, "--after", 1.0, "time to show after its start", "SECONDS")
+    option(parser, "--before SECONDS", "time to show before the silence", 1.0)
+    option(parser, "--after SECONDS", "time to show after its start", 1.0)
     what = "also use moments after the end of a silence, when somebody speaks again"
     parser.add_argument("--beyond", action="store_true", help=what)
     add_model_argument(parser)

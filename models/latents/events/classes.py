@@ -18,7 +18,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,6 @@ from ....stream.errors import ConfigError
 from ...dialogues.activity import FRAME_RATE_HZ
 from ...evaluation.measures import Estimate, consecutive, estimate, sums_by_dialogue
 from ...evaluation.shift_hold import SCORE_S
-from ...turn_model import TurnModel
 from ..collect import (
     add_model_argument,
     add_source_argument,
@@ -45,6 +44,9 @@ from ..quality import measure_quality
 from ..tables import write_rows
 from ..views import LIGHT, View, picture
 from .label_contrasts import event_labels
+
+if TYPE_CHECKING:
+    from ...turn_model import TurnModel
 
 LEAST = 5  # moments of a class, for a figure
 NEAR_S = 2.0  # before a silence, in which a backchannel or an overlap counts

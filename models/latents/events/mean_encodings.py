@@ -21,9 +21,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError
+from ..bars import bar
 from ..collection import Collection
 from .contrasts import EVENT_CONTRASTS, Cases, Contrast, backchannel_cases, event_cases, stretch
 from .label_contrasts import contrast_in
@@ -140,7 +140,7 @@ def average(
         collection.about.sizes[layer],
         orders,
     )
-    for number in tqdm(np.unique(cases.number), desc="average", unit="dialogue", disable=None):
+    for number in bar(np.unique(cases.number), "average", "dialogue"):
         sums.add(collection, int(number), layer, before, beyond)
     return sums.averages(compared, layer)
 

@@ -13,19 +13,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ...evaluation.measures import Estimate, consecutive
-from ...turn_model import TurnModel
+from ..bars import bar
 from ..collection import Collection
 from ..memory.held_out import fit_linear
 from ..memory.readings import log_mel, sound_at
 from ..quality import auc_within
 from .contrasts import Cases
+
+if TYPE_CHECKING:
+    from ...turn_model import TurnModel
 
 LEAST = 10  # of each class, for a figure
 MOST_LEFT_OUT = 10  # dialogues are held out one by one, or, where there are more, in FOLDS parts
@@ -117,7 +119,7 @@ def read_states(
     )
     found = {name: np.empty((*steps.shape, 2, size), np.float32) for name, size in sizes.items()}
     found |= {name: np.empty((*steps.shape, 2), np.float32) for name in SAID}
-    for one in tqdm(np.unique(number), desc="read", unit="dialogue", disable=None):
+    for one in bar(np.unique(number), "read", "dialogue"):
         rows = np.flatnonzero(number == one)
         columns: dict[str, NDArray[Any]] = collection.frames(
             int(one), [*collection.about.sizes, *SAID]

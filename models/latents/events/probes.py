@@ -21,17 +21,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ...evaluation.shift_hold import count_earlier
-from ...turn_model import TurnModel
+from ..bars import bar
 from ..collect import add_model_argument, add_source_argument, opened_collection, own_network
 from ..collection import Collection
-from ..options import add_number, add_out, add_seed, check_files, shown
+from ..options import add_out, add_seed, check_files, option, shown
 from ..parts import Parts, parts_beside
 from ..quality import quality_of
 from .contrasts import (
@@ -39,7 +39,7 @@ from .contrasts import (
     EVENT_CONTRASTS,
     Cases,
 )
-from .label_contrasts import HOW, find_cases
+from .label_contrasts import HOW, contrast_in, find_cases
 from .probe_fits import (
     LEAST,
     SOUND,
@@ -66,6 +66,9 @@ from .probe_results import (
     write_json,
 )
 
+if TYPE_CHECKING:
+    from ...turn_model import TurnModel
+
 # 0.25 s is where a prediction is called right or wrong
 TIMES_S = (*(round(-2 + 0.1 * step, 1) for step in range(23)), 0.25, 0.3, 0.4, 0.5)
 CONTROL_EVERY = 3  # times: the control is fitted at every third of them
@@ -89,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_out(parser, "probes.png", **files)
     what = f"also ask for a label of your own: {HOW}; can be repeated"
     parser.add_argument("--label", action="append", default=[], metavar="CONTRAST", help=what)
-    add_number(parser, "--most", MOST, "use at most N silences, frames, and backchannel windows")
+    option(parser, "--most N", "use at most N silences, frames, and backchannel windows", MOST)
     add_seed(parser)
     add_model_argument(parser)
 
@@ -100,6 +103,8 @@ def main(args: argparse.Namespace) -> int:
     if args.most < 1:
         raise ConfigError(f"expected at least one silence to read, got --most {args.most}")
     with opened_collection(args.source, args.model) as collection:
+        for name in args.label:  # refused before the network is loaded
+            contrast_in(collection, name)
         results = probe(
             collection,
             model=network_of(collection, args.model),
@@ -174,9 +179,7 @@ def probe(
         ).encode()
     ).hexdigest()
     kept = Parts(parts, key)
-    with tqdm(
-        total=len(work) * len(lines) * len(times_s), desc="probe", unit="probe", disable=None
-    ) as progress:
+    with bar(None, "probe", "probe", len(work) * len(lines) * len(times_s)) as progress:
         probed = tuple(
             _probe(one, states, lines, kept, number, seed, progress)
             for number, one in enumerate(work)
@@ -245,7 +248,7 @@ def _probe(
     kept: Parts,
     number: int,
     seed: int,
-    progress: tqdm,
+    progress: Any,
 ) -> Probed:
     counts = np.array(
         [one.cases.only(there).counts() for there in one.reach.there.T], np.int64
@@ -279,7 +282,7 @@ def _probe(
 
 
 def _curve(
-    one: _Work, states: States, line: str, place: int, seed: int, progress: tqdm
+    one: _Work, states: States, line: str, place: int, seed: int, progress: Any
 ) -> dict[str, NDArray[np.float64]]:
     """AUC of one line at every time, with the control."""
     from threadpoolctl import threadpool_limits

@@ -1,13 +1,14 @@
-"""`turnstream latents film`: a conversation seen and heard, while the points of both speakers light up in the network's two layers.
+"""`turnstream latents film`: a conversation, while its points light up in the network's layers.
 
 turnstream latents film SOURCE --out film.mp4 [--dialogue ID] [--start SECONDS --end SECONDS]
 turnstream latents film SOURCE --out film.mp4 --event N
 
 The first has the sound. The second shows one shift or hold, four times slower and silent.
 
-An MP4 file (H.264 and AAC, through PyAV) that browsers play. Picture k is of the middle of the time in which it is seen, and shows the
-newest frame of the network that has been heard whole by then: sight and sound are never a picture apart. Nothing is interpolated.
-film_planes.py and film_strip.py draw, film_file.py writes; here are what is drawn, the sound and the caption.
+An MP4 file (H.264 and AAC, through PyAV) that browsers play. Picture k is of the middle of the time
+in which it is seen, and shows the newest frame of the network that has been heard whole by then:
+sight and sound are never a picture apart. Nothing is interpolated. film_planes.py and film_strip.py
+draw, film_file.py writes; here are what is drawn, the sound and the caption.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from ..collect import add_model_argument, add_source_argument, load_sound, opene
 from ..collection import LAYERS, Collection, Event
 from ..fonts import fonts_for
 from ..importing import UNKNOWN
-from ..options import option
+from ..options import add_out, option, shown
 from ..quality import quality_of
 from ..space.fitting import placer, projection_for
 from ..space.trust import TITLES, UNSTABLE, figures_in_words
@@ -52,7 +53,7 @@ LONGEST_NAME, LEGEND_LETTERS = 24, 150  # what there is room for at the top
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents film`."""
     add_source_argument(parser)
-    option(parser, "--out FILE.mp4", "file for the film", kind=Path, required=True)
+    add_out(parser, what="film to write", metavar="FILE.mp4")
     option(parser, "--dialogue ID", "dialogue of SOURCE to show (default: the first)")
     option(
         parser,
@@ -113,8 +114,7 @@ def main(args: argparse.Namespace) -> int:
         else:
             part = args.start, args.end
             view = film(collection, number, projections, args.out, *part, **shape)
-    print(f"{view.caption}\n{view.path}")
-    return 0
+    return shown(view)
 
 
 def film(
@@ -153,7 +153,10 @@ def film(
             quality_of(collection).in_words(),
         ]
     )
-    title = f"{_short(collection.dialogues[number].id)}, {clock(start_s)} to {clock(end_s)}, in {_short(collection.about.model)}"
+    title = (
+        f"{_short(collection.dialogues[number].id)}, {clock(start_s)} to {clock(end_s)}, in "
+        f"{_short(collection.about.model)}"
+    )
     view, words = View(out, title, caption), _legend(trail, below)
     return _write(view, stretch, planes, sound, TRAIL_S, words, fps, height)
 
@@ -168,7 +171,7 @@ def film_of_event(
     height: int = 720,
     slower: int = SLOWER,
 ) -> View:
-    """Film one shift or hold, the path growing while the prediction is made: slowly, and without sound, which would be no speech any more.
+    """Film one shift or hold: the path grows, slowly and silent, while the prediction is made.
 
     Args:
         collection, projections, out, fps, height: as in `film`.
@@ -186,10 +189,15 @@ def film_of_event(
     told = ""
     if event.p_shift is not None:
         judged = "right" if event.correct else "wrong"
-        told = f" {SCORE_S:g} s into the silence the network gave a shift {event.p_shift:.2f}, which was {judged}."
+        told = (
+            f" {SCORE_S:g} s into the silence the network gave a shift {event.p_shift:.2f}, which "
+            f"was {judged}."
+        )
     caption = (
-        f"{what[0].upper()}{what[1:]}, in {collection.about.model}: from {event.start_s - start_s:.1f} s before to {end_s - event.end_s:.1f} s after "
-        f"a silence of {event.end_s - event.start_s:.2f} s, {_between(event)}, {slower} times slower and without sound.{told} "
+        f"{what[0].upper()}{what[1:]}, in {collection.about.model}: from "
+        f"{event.start_s - start_s:.1f} s before to {end_s - event.end_s:.1f} s after "
+        f"a silence of {event.end_s - event.start_s:.2f} s, {_between(event)}, {slower} times "
+        f"slower and without sound.{told} "
         + _points(planes, "all of it since the film began", below)
         + f" {quality_of(collection).in_words()}"
     )
@@ -222,7 +230,8 @@ def event_of(collection: Collection, number: int, index: int) -> Event:
     events = [event for event in collection.events("shift", "hold") if event.number == number]
     if not 0 <= index < len(events):
         raise ConfigError(
-            f"dialogue {collection.dialogues[number].id!r}: expected one of its {len(events)} shifts and holds, counted from 0, got {index}"
+            f"dialogue {collection.dialogues[number].id!r}: expected one of its {len(events)} "
+            f"shifts and holds, counted from 0, got {index}"
         )
     return events[index]
 
@@ -243,7 +252,8 @@ def _part(
     start_s, end_s = 0.0 if start_s is None else start_s, length_s if end_s is None else end_s
     if not 0 <= start_s < end_s <= length_s + 0.5 or end_s - start_s < 0.1:
         raise ConfigError(
-            f"expected a part of at least 0.1 s between 0 and {length_s:.2f} s, got {start_s:g} to {end_s:g} s"
+            f"expected a part of at least 0.1 s between 0 and {length_s:.2f} s, got {start_s:g} to "
+            f"{end_s:g} s"
         )
     return start_s, min(end_s, length_s)
 
@@ -269,9 +279,9 @@ def _write(
     times_s = _times(stretch.start_s, stretch.end_s, 1 / fps / slower)
     look: dict[str, Any] = {"title": view.title, "words": words, "trail_s": trail_s}
     drawn = pictures(stretch, planes, times_s, height=check_shape(fps, height), **look)
-    shown = bar(drawn, "film", "picture", len(times_s))
+    progress = bar(drawn, "film", "picture", len(times_s))
     with fonts_for(view.path):
-        write_film(view.path, shown, fps, height, sound, view.title, view.caption)
+        write_film(view.path, progress, fps, height, sound, view.title, view.caption)
     return replace(view, title=f"Film: {view.title}")
 
 
@@ -305,12 +315,13 @@ def _look(
     for layer, projection in projections.items():
         if projection.layer != layer or projection.dims != 2:
             raise ConfigError(
-                f"expected a projection of {layer} to 2 dimensions, got one of {projection.layer} to {projection.dims}"
+                f"expected a projection of {layer} to 2 dimensions, got one of {projection.layer} "
+                f"to {projection.dims}"
             )
         states = collection.frames(number, [layer])[layer]
-        shown = states[frames]
+        these = states[frames]
         place = placer(projection)
-        places[layer] = place(shown.reshape(-1, shown.shape[-1])).reshape(len(shown), 2, 2)
+        places[layer] = place(these.reshape(-1, these.shape[-1])).reshape(len(these), 2, 2)
         own = len(projection.places) == 0
         cloud = (
             place(states.reshape(-1, states.shape[-1])[:: max(1, 2 * states.shape[0] // CLOUD)])
@@ -384,7 +395,10 @@ def _below(stretch: Stretch, sounding: bool) -> str:
 
 
 def _legend(trail: str, below: str) -> str:
-    said = f"A point is what the network holds in mind of one speaker now; its trail is {trail}, thick while nobody speaks. Below: {below}. "
+    said = (
+        "A point is what the network holds in mind of one speaker now; its trail is "
+        f"{trail}, thick while nobody speaks. Below: {below}. "
+    )
     return "\n".join(
         textwrap.wrap(
             said
@@ -400,7 +414,10 @@ def _opening(collection: Collection, number: int, stretch: Stretch, sounding: bo
         if sounding
         else "without sound, which the collection was imported without"
     )
-    return f"{clock(stretch.start_s)} to {clock(stretch.end_s)} of {collection.dialogues[number].id} in {collection.about.model}, {sound}."
+    return (
+        f"{clock(stretch.start_s)} to {clock(stretch.end_s)} of "
+        f"{collection.dialogues[number].id} in {collection.about.model}, {sound}."
+    )
 
 
 def _points(planes: Mapping[str, Plane], trail: str, below: str) -> str:
@@ -412,7 +429,8 @@ def _points(planes: Mapping[str, Plane], trail: str, below: str) -> str:
         f"{what[layer]} ({TITLES[plane.projection.method]})" for layer, plane in planes.items()
     )
     return (
-        f"{'From left to right: ' * (len(planes) > 1)}{layers}. A point is what the network holds in mind of one speaker, filled while the speaker speaks; "
+        f"{'From left to right: ' * (len(planes) > 1)}{layers}. A point is what the network holds "
+        "in mind of one speaker, filled while the speaker speaks; "
         f"its trail is {trail}, thick while nobody speaks. Below: {below}."
     )
 
@@ -432,7 +450,8 @@ def _turns(collection: Collection, number: int, stretch: Stretch) -> str:
         events = [event for event in stretch.events if event.kind == kind]
         told = [event for event in events if event.correct is not None]
         right = (
-            f" ({sum(bool(event.correct) for event in told)} of {len(told)} predicted right, {SCORE_S:g} s into the silence)"
+            f" ({sum(bool(event.correct) for event in told)} of {len(told)} predicted right, "
+            f"{SCORE_S:g} s into the silence)"
             if told
             else ""
         )

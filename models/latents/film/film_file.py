@@ -1,4 +1,4 @@
-"""The pictures of a film, one after another, and the MP4 file (H.264 and AAC, through PyAV) that they become with their sound."""
+"""A film's pictures, and the MP4 file (H.264 and AAC, through PyAV) made of them and the sound."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The upper part of a film's pictures: planes in which the speakers' points move, under a title.
 
-What stands still is drawn once and kept as an image; only trails, points and a few words are drawn anew for every picture.
+What stands still is drawn once and kept as an image; only trails, points and a few words are drawn
+anew for every picture.
 """
 
 from __future__ import annotations
@@ -204,7 +205,7 @@ class Planes:
             artist.axes.draw_artist(artist)
 
     def _write(self, number: int, words: str) -> None:
-        """Words at the top; those that were there before are copied, since letters are slow to draw."""
+        """Words at the top; those drawn before are copied, since letters are slow to draw."""
         written = self._written[number]
         if words not in written:
             field = self._fields[number]
@@ -315,7 +316,7 @@ def _draw_plane(
 
 
 def _label(panel: Any, name: str, place: Sequence[float], taken: list[Any], canvas: Any) -> None:
-    """A name beside its place, where no other one is in the way, if there is such a place around it."""
+    """A name beside its place, where no other one is in the way, if there is such room."""
     import matplotlib.patheffects as effects
 
     words = panel.annotate(

@@ -33,7 +33,8 @@ class Stretch:
         places: of both speakers' states in each layer's plane, (T, 2, 2).
         speaking: (T, 2).
         holder: of the floor, -1 for nobody, (T,).
-        p_shift: that the other one holds the floor next; NaN while nobody holds it or where it is unknown, (T,).
+        p_shift: that the other one holds the floor next; NaN while nobody holds it or where it is
+            unknown, (T,).
         loudness: 0-1, (2, N), of N equal parts of the stretch; silent where there is no sound.
         events: shifts and holds in it.
     """
@@ -60,7 +61,7 @@ def clock(seconds: float, digits: int = 0) -> str:
 
 
 def blank(size: tuple[int, int]) -> tuple[Any, Any]:
-    """A figure of so many pixels, whose letters are as large as they are on one of 12.8 x 7.2 inches."""
+    """A figure of so many pixels, with letters as large as on one of 12.8 x 7.2 inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure  # not pyplot: no display, no global state
 

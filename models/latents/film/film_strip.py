@@ -1,6 +1,7 @@
-"""The lower part of a film's pictures: sound, floor, the probability of a shift, and turns, with a cursor.
+"""The lower part of a film's pictures: sound, floor, p_shift and turns, with a cursor.
 
-A page of it is drawn twice, as it is before it has been heard and after; a picture is one up to the cursor and the other beyond it.
+A page of it is drawn twice, as it is before it has been heard and after; a picture is one up to the
+cursor and the other beyond it.
 """
 
 from __future__ import annotations
@@ -156,7 +157,7 @@ class Strip:
         )
 
     def _mark_turns(self, waves: Sequence[Any], chances: Any, low: float, high: float) -> list[Any]:
-        """Shifts and holds: a band through all rows, its name above, with a tick where the network was right, a cross where not.
+        """Shifts and holds: a band through all rows, named above, ticked where predicted right.
 
         Returns:
             Rings around the predictions that were judged, to be shown when they have been made.

@@ -1,42 +1,40 @@
 """`turnstream latents gallery`: every view of a network in one folder, and a page of them.
 
-    turnstream latents gallery --out gallery                                     (the bundled network, the bundled call)
+    turnstream latents gallery --out gallery    (the bundled network, the bundled call)
     turnstream latents gallery --source calls.jsonl --model RUN --run RUN --out gallery
 
-A gallery that was cut short is gone on with: what was heard is kept in its `collection` folder, and views that are there, of the same
-network and dialogues, are left. A folder with what another network heard, or of other dialogues, is refused. A view that the dialogues are
-too few for is named with the reason.
+A gallery that was cut short is gone on with: what was heard is kept in its `collection` folder, and
+views that are there, of the same network and dialogues, are left. A folder with what another
+network heard, or of other dialogues, is refused. A view that the dialogues are too few for is named
+with the reason.
 """
 
 from __future__ import annotations
 
 import argparse
-import html
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from ....stream.errors import ConfigError, TurnstreamError
 from ....stream.saved_embedding import SavedEmbedding
 from ....stream.sources import bundled_sample
-from ...checkpoint import load_checkpoint
-from ...evaluation.page import STYLE
 from ...evaluation.shift_hold import SCORE_S
 from ...runs.run_folder import find_snapshots
-from ...turn_model import TurnModel
 from ..bars import bar
 from ..cells.activations import activations_picture
 from ..cells.cells import cell_page
 from ..cells.saturation import draw_saturation, gate_saturation
 from ..cells.unit_search import find_units
 from ..cells.units import draw_units
+from ..cells.words import words_page
 from ..collect import add_model_argument, load_network, name_of, opened_collection
 from ..collection import LAYERS, Collection
 from ..events.averages import average_pictures
+from ..events.classes import view_classes
 from ..events.probe_results import draw_probes
 from ..events.probes import probe
 from ..film.film import film, film_of_event
@@ -58,14 +56,13 @@ from ..space.project import project
 from ..training.animate import animate, animation_page, moving_stages
 from ..training.learning import draw_learning, learn
 from ..views import View, dialogue_of
+from .index import index_page
+
+if TYPE_CHECKING:
+    from ...turn_model import TurnModel
 
 INDEX, DONE, COLLECTED = "index.html", "gallery.json", "collection"
 SHOWN_S = 60.0  # of the longest dialogue, where a view shows one from its beginning
-LOOKS = "body { max-width: 1200px } iframe { width: 100%; height: 900px; border: 1px solid var(--faint) } video { width: 100% } img { background: #fff }"
-LAYERS_IN_WORDS = (
-    "The first layer is the per-speaker RNN, which hears one channel; the last one is the cross-speaker RNN, which hears what both hold in mind. "
-    "Each caption says what was measured; a picture of few events can mislead, and its caption says how few they are."
-)
 STATES, EVENTS, PATHS = "The space of states", "Around events", "Paths and film"
 CELLS, MEMORY, TRAINING = "Cells and gates", "Memory", "Training"
 SPACES = {
@@ -99,7 +96,7 @@ class Room:
         return self.out / f"{SPACES[method]}{'' if layer == 'latent' else '_first'}.json"
 
     def fitted(self, method: str, layer: str = "latent") -> SavedEmbedding | None:
-        """A projection that was fitted for the gallery; None where there is none, or only one of another network."""
+        """A projection that was fitted for the gallery; None without one of this network."""
         path = self.space(method, layer)
         try:
             return projection_for(self.collection, path) if path.is_file() else None
@@ -145,7 +142,9 @@ def main(args: argparse.Namespace) -> int:
     with opened_collection(source, args.model, args.out / COLLECTED) as collection:
         room = Room(collection, load_network(args.model), name_of(args.model), args.run, args.out)
         made, missing = make_views(room, args.only)
-        (args.out / INDEX).write_text(page(room, made, missing), encoding="utf-8")
+        (args.out / INDEX).write_text(
+            index_page(room.name, collection, made, missing), encoding="utf-8"
+        )
     for title, reason in missing.items():
         print(f"not shown: {title}: {reason}")
     print(f"{len(made)} views in {args.out / INDEX}")
@@ -155,11 +154,12 @@ def main(args: argparse.Namespace) -> int:
 def make_views(
     room: Room, only: Sequence[str] | None = None
 ) -> tuple[list[tuple[str, View]], dict[str, str]]:
-    """All views that are there now, with the section each belongs to, and the reasons of those that could not be made.
+    """Make the views; return all that are there by section, and why others could not be made.
 
     Args:
         room: what they are made of.
-        only: words, one of which the name of a view must hold to be made; None makes all. Others are given if they were made before.
+        only: words, one of which the name of a view must hold to be made; None makes all. Others
+            are given if they were made before.
     Raises:
         ConfigError: no view has such a name.
     """
@@ -221,6 +221,8 @@ def _read_done(out: Path, key: list[object]) -> dict[str, list[dict[str, str]]]:
 
 def _steps(room: Room) -> list[tuple[str, str, Callable[[], Sequence[View]]]]:
     """(section, name, how it is made) of every view."""
+    from ...checkpoint import load_checkpoint
+
     collection, model, out = room.collection, room.model, room.out
     longest = max(range(len(collection.dialogues)), key=collection.frame_count)
     end_s = min(SHOWN_S, collection.frame_count(longest) / collection.frame_rate_hz)
@@ -305,6 +307,13 @@ def _steps(room: Room) -> list[tuple[str, str, Callable[[], Sequence[View]]]]:
         path = out / "activations.png"
         return [activations_picture(collection, path, model=model, dialogue=dialogue, end_s=end_s)]
 
+    def words() -> list[View]:
+        known = [described.id for described in collection.dialogues if described.words]
+        return [words_page(collection, out / "words.html", model=model, dialogue=(*known, None)[0])]
+
+    def classes() -> list[View]:
+        return [view_classes(collection, model, out / "classes.png", name=name)]
+
     def learned(run: Path) -> list[View]:
         return [draw_learning(learn(find_snapshots(run), collection), out / "learning.png")]
 
@@ -320,9 +329,11 @@ def _steps(room: Room) -> list[tuple[str, str, Callable[[], Sequence[View]]]]:
         (STATES, "explorer of points and paths", explored),
         *((EVENTS, f"average encodings, {two}", partial(average, two)) for two in contrasts),
         (EVENTS, "probes", probes),
+        (EVENTS, "gains by class of moment", classes),
         (PATHS, "paths", paths),
         (PATHS, "film", films),
         (CELLS, "units", tracking),
+        (CELLS, "words coloured by a unit", words),
         (CELLS, "which units are used", used),
         (CELLS, "activations", activations),
         (CELLS, "gate saturation", gates),
@@ -349,45 +360,10 @@ def _steps(room: Room) -> list[tuple[str, str, Callable[[], Sequence[View]]]]:
 
 def untrained(model: TurnModel) -> TurnModel:
     """A network of the same configuration as it is before training, from seed 0."""
+    import torch
+
+    from ...turn_model import TurnModel
+
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return TurnModel(model.config).eval()
-
-
-def page(room: Room, made: Sequence[tuple[str, View]], missing: dict[str, str]) -> str:
-    """The text of index.html."""
-    dialogues = room.collection.dialogues
-    seconds = (
-        sum(room.collection.frame_count(number) for number in range(len(dialogues)))
-        / room.collection.frame_rate_hz
-    )
-    counts = [
-        f"{len(room.collection.events(kind))} {kind}s" for kind in ("shift", "hold", "backchannel")
-    ]
-    which = dialogues[0].id if len(dialogues) == 1 else f"{len(dialogues)} dialogues"
-    parts = [
-        f"<h1>Inside {html.escape(room.name)}</h1><p class='note'>{html.escape(which)}, {seconds / 60:.1f} minutes, {', '.join(counts)}. {LAYERS_IN_WORDS}</p>"
-    ]
-    for section in dict.fromkeys(section for section, _ in made):
-        parts.append(f"<h2>{html.escape(section)}</h2>")
-        parts += [_figure(view) for found, view in made if found == section]
-    if missing:
-        listed = "".join(
-            f"<li>{html.escape(title)}: {html.escape(reason)}</li>"
-            for title, reason in missing.items()
-        )
-        parts.append(f"<h2>Not shown</h2><ul>{listed}</ul>")
-    style = STYLE + LOOKS
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Inside {html.escape(room.name)}</title><style>{style}</style>'
-    return (
-        f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
-    )
-
-
-def _figure(view: View) -> str:
-    name, title, words = view.path.name, html.escape(view.title), html.escape(view.caption)
-    if view.path.suffix == ".html":
-        return f'<h3><a href="{name}">{title}</a></h3><p class="note">{words}</p><iframe loading="lazy" src="{name}" title="{title}"></iframe>'
-    if view.path.suffix == ".mp4":
-        return f'<h3>{title}</h3><figure><video controls preload="metadata" src="{name}"></video><figcaption>{words}</figcaption></figure>'
-    return f'<figure><img loading="lazy" src="{name}" alt="{words}"></figure>'

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ....stream.errors import ConfigError
 from ...evaluation.shift_hold import SCORE_S
@@ -15,6 +14,9 @@ from ..events.label_contrasts import find_cases
 from ..events.probe_fits import LEAST, matched_weights, reach_of, read_states
 from ..memory.held_out import fit_linear
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 def unit_direction(unit: int, size: int) -> Tensor:
     """Return the direction of one unit, (H,).
@@ -22,6 +24,8 @@ def unit_direction(unit: int, size: int) -> Tensor:
     Raises:
         ConfigError: the layer has no such unit.
     """
+    import torch
+
     if not 0 <= unit < size:
         raise ConfigError(f"expected a unit from 0 to {size - 1}, got {unit}")
     return torch.eye(size)[unit]
@@ -33,6 +37,8 @@ def read_direction(path: Path, size: int) -> Tensor:
     Raises:
         ConfigError: the file cannot be read, or does not hold `size` finite numbers.
     """
+    import torch
+
     try:
         if path.suffix == ".npy":
             values = np.load(path, allow_pickle=False)
@@ -63,6 +69,8 @@ def probe_direction(collection: Collection, layer: str, question: str) -> Tensor
     Raises:
         ConfigError: no such question, or too few moments of a class.
     """
+    import torch
+
     cases = find_cases(collection, [question])[question]
     at_s = SCORE_S if question != "backchannel" else 0.0
     reach = reach_of(cases, [at_s], collection)

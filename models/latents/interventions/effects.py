@@ -9,20 +9,21 @@ BLOCKS stretches of it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ...evaluation.measures import BinaryScore, Estimate, estimate, score_binary, sums_by_dialogue
-from ...turn_model import TurnModel
+from ..bars import bar
 from ..collection import Collection
-from ..intervene import Edit, direction_edit, layer_size
 from .silence_windows import SilenceWindows, p_shift_edited, p_shift_heard
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ...turn_model import TurnModel
 
 Do = Literal["ablate", "clamp", "patch"]
 DOES: tuple[Do, ...] = ("ablate", "clamp", "patch")
@@ -142,6 +143,8 @@ def mean_within_speaker(
 
 def mean_state(collection: Collection, layer: str) -> Tensor:
     """Return the mean of a layer over the frames of both speakers, (H,)."""
+    import torch
+
     sample = collection.sample(MEAN_OF, [layer], spare=0.0)
     return torch.from_numpy(sample[layer].mean(axis=0, dtype=np.float64).astype(np.float32))
 
@@ -174,6 +177,10 @@ def direction_effect(
     Raises:
         ConfigError: the direction does not fit the layer, or the mean or value is missing.
     """
+    import torch
+
+    from ..intervene import Edit, direction_edit
+
     edit = direction_edit(model, layer, direction, 0.0)
     if do == "patch":
         along = windows.layers[layer] @ edit.basis.T  # (2 E, T, 1)
@@ -210,6 +217,8 @@ def sound_effect(
     Raises:
         ConfigError: the stretch is empty, or not in the windows.
     """
+    import torch
+
     rate_hz = model.config.frame_rate_hz * model.config.encoder.stride
     zero = windows.silence_step * model.config.encoder.stride
     low, high = (zero + round(second * rate_hz) for second in stretch_s)
@@ -255,12 +264,16 @@ def rank_units(
         controls: how many random directions.
         seed: of the directions.
     """
+    import torch
+
+    from ..intervene import layer_size
+
     size = layer_size(model, layer)
     drawn = torch.randn(controls, size, generator=torch.Generator().manual_seed(seed))
     directions = torch.cat([torch.eye(size), drawn])
     found = [
         direction_effect(model, windows, layer, direction, "ablate", mean=mean, whose=whose)
-        for direction in tqdm(directions, "ablate", unit="unit", disable=None)
+        for direction in bar(directions, "ablate", "unit")
     ]
     control = np.array([effect.magnitude.value for effect in found[size:]])
     return UnitEffects(layer, tuple(found[:size]), control)
@@ -268,6 +281,8 @@ def rank_units(
 
 def _from_donors(values: Tensor, windows: SilenceWindows, seed: int) -> Tensor:
     """Return what a silence of the other kind has, (E, 2, ...), who spoke before in his place."""
+    import torch
+
     donors, before = windows.donors(seed), windows.before
     found = values[torch.from_numpy(donors)]
     swapped = torch.from_numpy(before[donors] != before)
@@ -276,6 +291,8 @@ def _from_donors(values: Tensor, windows: SilenceWindows, seed: int) -> Tensor:
 
 def _silence(model: TurnModel) -> Tensor:
     """Return the log-mel frame of digital silence, (M,)."""
+    import torch
+
     config, parameter = model.config.features, next(model.parameters())
     tail = parameter.new_zeros(1, config.window_samples - config.hop_samples)
     with torch.inference_mode():

@@ -9,20 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ...evaluation.shift_hold import SCORE_S
-from ...turn_model import TurnModel
+from ..bars import bar
 from ..collection import RNNS, Collection
-from ..intervene import Edit, Given, edited_layer, replaced
 from ..memory.connectivity import states_before
 from ..memory.readings import Readings, log_mel, silence_readings, sound_at
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from ...turn_model import TurnModel
+    from ..intervene import Edit
 
 BEFORE_S = 1.0
 MOST = 300
@@ -67,6 +71,8 @@ class SilenceWindows:
 
     def rows_of(self, whose: str) -> Tensor | None:
         """Rows of "speaker" (who spoke before), of "listener", or of "both" (None), (2 E,)."""
+        import torch
+
         if whose == "both":
             return None
         asked = self.before if whose == "speaker" else 1 - self.before
@@ -108,6 +114,8 @@ def silence_windows(
     Raises:
         ConfigError: there are no shifts or no holds with so much before them, or nothing before.
     """
+    import torch
+
     rate_hz, stride = model.config.frame_rate_hz, model.config.encoder.stride
     steps = round((before_s + SCORE_S) * rate_hz)
     if not before_s > 0 or steps < 2 or most < 2:
@@ -128,7 +136,7 @@ def silence_windows(
     readings, starts, first = readings.only(chosen), starts[chosen], first[chosen]
     mels: list[Tensor] = []
     states: list[Tensor] = []
-    for number in tqdm(np.unique(readings.number), "windows", unit="dialogue", disable=None):
+    for number in bar(np.unique(readings.number), "windows", "dialogue"):
         audio = sound_at(collection, int(number), model.config.features.sample_rate_hz)
         mel = log_mel(model, audio)
         places = readings.of(int(number))
@@ -149,6 +157,7 @@ def p_shift_edited(model: TurnModel, windows: SilenceWindows, edit: Edit) -> Flo
         windows: E silences.
         edit: of 2 E rows, from the first step of the windows on.
     """
+    from ..intervene import Given, edited_layer
 
     def modules(rows: slice) -> dict[str, torch.nn.Module]:
         given: dict[str, torch.nn.Module] = {"encoder": Given(model.encoder, windows.encoded[rows])}
@@ -177,6 +186,10 @@ def _p_shift(
     state: Tensor,
     modules: Callable[[slice], dict[str, torch.nn.Module]],
 ) -> Floats:
+    import torch
+
+    from ..intervene import replaced
+
     said: list[NDArray[np.float32]] = []
     for start in range(0, len(mel), AT_ONCE):
         some = slice(start, min(start + AT_ONCE, len(mel)))
@@ -195,6 +208,8 @@ def _run(
     mel: Tensor,
     state: Tensor,
 ) -> SilenceWindows:
+    import torch
+
     encoded: list[Tensor] = []
     layers: dict[str, list[Tensor]] = {name: [] for name in RNNS}
 

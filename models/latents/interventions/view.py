@@ -13,19 +13,21 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ....stream.errors import ConfigError
-from ...checkpoint import weights_sha256
-from ...turn_model import TurnModel
 from ..cells.unit_search import find_units
 from ..collect import add_model_argument, add_source_argument, network_to_run, opened_collection
 from ..collection import Collection
-from ..intervene import layer_size
-from ..options import add_layer, add_number, add_out, add_seed, check_files, shown
+from ..events.label_contrasts import contrast_in
+from ..options import add_layer, add_out, add_seed, check_files, option, shown
 from .directions import probe_direction, read_direction, unit_direction
 from .effect_results import draw_effect, draw_ranking, write_effect, write_ranking
 from .effects import DOES, Effect, direction_effect, mean_state, rank_units, sound_effect
 from .silence_windows import BEFORE_S, MOST, SilenceWindows, silence_windows
+
+if TYPE_CHECKING:
+    from ...turn_model import TurnModel
 
 WHOSE = ("both", "speaker", "listener")
 
@@ -48,15 +50,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "around a silence of the other kind (default ablate)"
     )
     parser.add_argument("--do", choices=DOES, default="ablate", help=words)
-    add_number(parser, "--value", float, "value to clamp the states to", "V")
+    option(parser, "--value V", "value to clamp the states to", kind=float)
     words = (
         "whose states or sound to change: of both, of the speaker before the silence, or of the "
         "listener (default both)"
     )
     parser.add_argument("--whose", choices=WHOSE, default="both", help=words)
     words = "change states from this long before the silence on"
-    add_number(parser, "--before", BEFORE_S, words, "SECONDS")
-    add_number(parser, "--most", MOST, "use at most N silences, drawn at random")
+    option(parser, "--before SECONDS", words, BEFORE_S)
+    option(parser, "--most N", "use at most N silences, drawn at random", MOST)
     add_seed(parser)
     add_model_argument(parser)
 
@@ -74,6 +76,8 @@ def main(args: argparse.Namespace) -> int:
             f"expected --value with --do clamp of states, and only then, got {args.value}"
         )
     with opened_collection(args.source, args.model) as collection:
+        if args.probe is not None:
+            contrast_in(collection, args.probe)  # refused before the network is loaded
         model = network_to_run(collection, args.model)
         check_network(collection, model)
         drawn = {"before_s": args.before, "most": args.most, "seed": args.seed}
@@ -99,6 +103,8 @@ def check_network(collection: Collection, model: TurnModel) -> None:
     Raises:
         ConfigError: it is of another network.
     """
+    from ...checkpoint import weights_sha256
+
     sha256 = weights_sha256(model)
     if collection.about.weights_sha256 != sha256:
         raise ConfigError(
@@ -114,6 +120,8 @@ def _effect(
     windows: SilenceWindows,
 ) -> tuple[Effect, str]:
     """Return the effect that is asked for, and in words what was done."""
+    from ..intervene import layer_size
+
     of_whom = {"both": "of both", "speaker": "of who spoke before", "listener": "of the listener"}
     if args.sound is not None:
         low, high = args.sound

@@ -22,27 +22,27 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError
-from ...checkpoint import weights_sha256
 from ...dialogues.activity import FRAME_RATE_HZ, Samples
 from ...evaluation.measures import Estimate, estimate
 from ...evaluation.shift_hold import SCORE_S
-from ...evaluation.torch_runner import BLOCK_S
 from ...receptive_field import receptive_field
-from ...turn_model import TurnModel
+from ..bars import bar
 from ..collection import Collection
 from ..parts import Arrays, Parts, parts_beside
 from ..quality import Quality, measure_quality
 from .decay import Decay, fit_decay
 from .readings import Readings, floor_logits, log_mel, silence_readings, sound_at
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ...turn_model import TurnModel
 
 Score = Literal["logit", "p_shift"]
 SCORES: tuple[Score, ...] = ("logit", "p_shift")
@@ -82,6 +82,8 @@ def score_gradients(
     Returns:
         (K, B, 2, T, M).
     """
+    import torch
+
     rows = torch.arange(len(mel))
     with torch.enable_grad():
         heard = mel.detach().requires_grad_()
@@ -105,6 +107,10 @@ def states_before(model: TurnModel, mel: Tensor, frames: Sequence[int]) -> dict[
     Returns:
         (1, S) by frame.
     """
+    import torch
+
+    from ...evaluation.torch_runner import BLOCK_S
+
     block = model.config.encoder.stride * round(BLOCK_S * model.config.frame_rate_hz)
     found: dict[int, Tensor] = {}
     state, at = model.init_mel_state(1), 0
@@ -142,6 +148,8 @@ def connectivity(
     Raises:
         ConfigError: the dialogue has no such step.
     """
+    import torch
+
     stride = model.config.encoder.stride
     end = (step + 1) * stride
     if not 0 < end <= mel.shape[1]:
@@ -236,6 +244,8 @@ def connect(
     Raises:
         ConfigError: no shifts or no holds, or a network whose only memory is in its features.
     """
+    from ...checkpoint import weights_sha256
+
     silences, _ = silence_readings(collection)
     readings = [silence_readings(collection, moment)[0] for moment in into_s]
     sha256 = [weights_sha256(model), *(dialogue.id for dialogue in collection.dialogues)]
@@ -243,7 +253,7 @@ def connect(
     numbers = np.unique(readings[0].number).tolist()
     picture: Floats | None = None
     sums, counts, halves, said = [], [], [], []
-    for number in tqdm(numbers, desc="connectivity", unit="dialogue", disable=None):
+    for number in bar(numbers, "connectivity", "dialogue"):
         chosen = [moment.only(moment.of(number)) for moment in readings]
         part = parts.of(
             number,
@@ -292,6 +302,8 @@ def _connect(
     of: Score,
 ) -> Arrays:
     """Sums of one dialogue: its silences, read at K moments; and what is said SCORE_S into them."""
+    import torch
+
     stride, reach = model.config.encoder.stride, _reach_frames(model, reach_s)
     mel, field = log_mel(model, audio), receptive_field(model.config.encoder).size
     steps = np.minimum(

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ....stream.errors import ConfigError
 from ...config import FeatureConfig
 from ...evaluation.measures import Estimate
-from ...turn_model import TurnModel
 from ..collect import (
     add_model_argument,
     add_source_argument,
@@ -26,7 +25,7 @@ from ..collect import (
 )
 from ..collection import Collection
 from ..drawing import listed, many
-from ..options import add_number, add_out, check_files, shown
+from ..options import add_out, check_files, option, shown
 from ..parts import Parts, parts_beside
 from ..views import COLOURS, LIGHT, View, legend_below, picture
 from .connectivity import (
@@ -40,6 +39,9 @@ from .connectivity import (
     connect,
 )
 
+if TYPE_CHECKING:
+    from ...turn_model import TurnModel
+
 NAMED_HZ = (100, 250, 500, 1000, 2000, 4000)
 SHORTEST_FRAME = 0.5  # where the newest frame begins on a logarithmic axis of lags
 SHARES = (0.5, 0.9)
@@ -52,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_source_argument(parser)
     add_out(parser, npz="the numbers; with it, an interrupted run can be resumed")
     what = "how far back to look; half-lives hardly depend on it, a plateau needs a long one"
-    add_number(parser, "--reach", REACH_S, what, "SECONDS")
+    option(parser, "--reach SECONDS", what, REACH_S)
     add_of(parser)
     add_model_argument(parser)
 

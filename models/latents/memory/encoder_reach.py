@@ -12,18 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from ...config import EncoderConfig
-from ...encoder import Encoder
 from ...receptive_field import ReceptiveField, receptive_field
 from ...state import StateLayout
-from ...turn_model import unpack_rows
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from ...encoder import Encoder
 
 MARGIN = 6  # steps shown before the given frame, and after the step whose gradient is taken
 NOISES = 8  # random inputs whose gradients are averaged: a ReLU may be shut for one of them
@@ -98,6 +99,10 @@ def measure_reach(
         mel_bins: M.
         encoder: with trained weights, of which the gradient is taken; None takes random weights.
     """
+    import torch
+
+    from ...encoder import Encoder
+
     field, stride = receptive_field(config), config.stride
     if encoder is None:
         with torch.random.fork_rng():
@@ -125,6 +130,10 @@ def all_ones(
     Returns:
         The names of the depths, and the sums over channels, as EncoderReach has them.
     """
+    import torch
+
+    from ...encoder import Encoder
+
     encoder = Encoder(config, mel_bins).double()
     for name, parameter in encoder.named_parameters():
         parameter.data.fill_(0.0 if name.endswith("bias") else 1.0)
@@ -158,6 +167,8 @@ def encoder_gradient(encoder: Encoder, mel_bins: int, step: int, steps: int) -> 
         step: the output step.
         steps: how many there are.
     """
+    import torch
+
     frames = steps * encoder.config.stride
     kind = next(encoder.parameters())
     noise = torch.randn(NOISES, frames, mel_bins, generator=torch.Generator().manual_seed(0))
@@ -190,6 +201,8 @@ def _keep(kept: dict[str, Tensor], name: str) -> Callable[..., None]:
 
 def _zero_state(encoder: Encoder, mel: Tensor) -> Any:
     """Return the encoder's state before any input, for every row of mel (B, T, M)."""
+    from ...turn_model import unpack_rows
+
     shapes = {"encoder": encoder.state_shapes()}
     layout = StateLayout.of(shapes)
     return unpack_rows(mel.new_zeros(len(mel), layout.speaker_size), shapes, layout)["encoder"]

@@ -15,20 +15,22 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ....stream.engine import Engine
 from ....stream.errors import ConfigError
-from ...checkpoint import bundled_checkpoint, load_encoder
+from ...checkpoint_files import refuse_missing_files
 from ...config import EncoderConfig, FeatureConfig, StackConfig, from_plain
-from ...encoder import Encoder
 from ..collect import name_of
 from ..options import add_out, check_files, shown
 from ..tables import write_json
 from ..views import LIGHT, View, picture
 from .encoder_reach import EncoderReach, measure_reach
+
+if TYPE_CHECKING:
+    from ...encoder import Encoder
 
 EXAMPLE_BINS = 12  # mel bins of the small encoders
 ROW_INCHES, DEPTH_INCHES = 0.75, 0.16  # of the picture, for each encoder and each depth
@@ -134,6 +136,11 @@ def read_encoder(source: Path | None) -> tuple[FeatureConfig, EncoderConfig, Enc
         ModelError: an .onnx file that is no model.
     """
     if source is None or source.is_dir():
+        if source is not None:
+            refuse_missing_files(source)
+        from ...checkpoint import bundled_checkpoint, load_encoder
+        from ...encoder import Encoder
+
         found = load_encoder(source or bundled_checkpoint())
         encoder = Encoder(found.config, found.features.mel_bins)
         encoder.load_state_dict(found.weights)

@@ -13,14 +13,12 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ....stream.errors import ConfigError
-from ...turn_model import TurnModel
 from ..collect import (
     add_model_argument,
     add_source_argument,
@@ -29,10 +27,13 @@ from ..collect import (
     opened_collection,
 )
 from ..collection import Collection
-from ..options import add_number, add_out, check_files, shown
-from ..views import LIGHT, View, picture
+from ..options import add_out, check_files, option, shown
+from ..views import LIGHT, View, number_of, picture
 from .connectivity import Score, add_of, connectivity, states_before
 from .readings import log_mel, sound_at
+
+if TYPE_CHECKING:
+    from ...turn_model import TurnModel
 
 SECONDS = 3.0
 SHOWN = 0.998  # share of the gradients that the colours tell apart
@@ -71,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dialogue", metavar="ID", help="the dialogue (default: the first)")
     whose = "whose taking the floor to ask for (default: who did not speak last)"
     parser.add_argument("--speaker", type=int, choices=(0, 1), help=whose)
-    add_number(parser, "--seconds", SECONDS, "how far back to look")
+    option(parser, "--seconds N", "how far back to look", SECONDS)
     add_of(parser)
     add_model_argument(parser)
 
@@ -81,6 +82,7 @@ def main(args: argparse.Namespace) -> int:
     check_files(args, ".png")
     given = {name: getattr(args, name) for name in ("dialogue", "speaker", "seconds", "of")}
     with opened_collection(args.source, args.model) as collection:
+        number_of(collection, args.dialogue)  # refused before the network is loaded
         model = network_to_run(collection, args.model)
         name = name_of(args.model)
         return shown(view_moment(collection, model, args.at, args.out, name=name, **given))
@@ -113,15 +115,13 @@ def view_moment(
     Raises:
         ConfigError: no such dialogue or moment, or nobody has spoken before it.
     """
-    ids = [described.id for described in collection.dialogues]
-    if dialogue is not None and dialogue not in ids:
-        raise ConfigError(f"expected a dialogue of {', '.join(ids[:5])}, got {dialogue!r}")
-    number = 0 if dialogue is None else ids.index(dialogue)
+    number = number_of(collection, dialogue)
     if speaker is None:
         speaker = 1 - _holder(collection, number, at_s)
     found = moment_gradient(model, collection, number, at_s, speaker, seconds, of)
     score = "the logit of p(shift)" if of == "logit" else "p(shift)"
-    title = f"What moves {score} of {name or collection.about.model} at {at_s:g} s of {ids[number]}"
+    shown_id = collection.dialogues[number].id
+    title = f"What moves {score} of {name or collection.about.model} at {at_s:g} s of {shown_id}"
     caption = describe(found, score)
     with picture(
         out, title, caption, (11.0, 8.5), nrows=5, sharex=True, height_ratios=[1, 1, 1, 1, 0.7]
@@ -151,6 +151,8 @@ def moment_gradient(
     Raises:
         ConfigError: the dialogue has no such moment.
     """
+    import torch
+
     config = model.config
     mel = log_mel(model, sound_at(collection, number, config.features.sample_rate_hz))
     stride, step = config.encoder.stride, int(at_s * config.frame_rate_hz + 1e-6) - 1

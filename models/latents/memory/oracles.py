@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,12 +32,14 @@ from ...evaluation.measures import (
     sums_by_dialogue,
 )
 from ...evaluation.predictions import at_activity_rate
-from ...turn_model import TurnModel
 from ..collection import Collection, Event
 from ..quality import counted_log_odds
 from .held_out import Floats, held_out_log_odds, is_fittable
 from .past import score_with_past
 from .readings import Readings, each_dialogue, floor_logits, silence_readings
+
+if TYPE_CHECKING:
+    from ...turn_model import TurnModel
 
 SHORT_S = 1.0  # of past, for what a network without memory of the dialogue could hear
 NETWORK, COUNTING = "the network", "only counts this speaker's shifts"

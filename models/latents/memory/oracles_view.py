@@ -11,13 +11,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...evaluation.measures import Estimate
 from ...evaluation.shift_hold import SCORE_S
-from ...turn_model import TurnModel
 from ..collect import (
     add_model_argument,
     add_source_argument,
@@ -33,6 +32,9 @@ from ..quality import measure_quality
 from ..tables import write_json
 from ..views import LIGHT, View, picture
 from .oracles import Asked, Errors, Oracle, ask, count_errors
+
+if TYPE_CHECKING:
+    from ...turn_model import TurnModel
 
 MEASURES = {"balanced": "balanced error, %", "ranking": "1-AUC within speaker, %"}
 ROW_IN = 0.34

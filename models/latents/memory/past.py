@@ -18,15 +18,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from tqdm import tqdm
 
 from ....stream.errors import ConfigError
-from ...checkpoint import weights_sha256
 from ...dialogues.activity import FRAME_RATE_HZ, Samples
 from ...evaluation.measures import (
     Estimate,
@@ -35,14 +32,17 @@ from ...evaluation.measures import (
     estimate,
     sums_by_dialogue,
 )
-from ...evaluation.torch_runner import BLOCK_S
 from ...receptive_field import receptive_field
-from ...turn_model import TurnModel, by_conversation, unpack_state
+from ..bars import bar
 from ..collection import Collection
-from ..intervene import Given, replaced
 from ..parts import Parts, parts_beside
 from .held_out import Floats, fitted_log_odds, held_out_log_odds, log_loss
 from .readings import Readings, each_dialogue, log_mel, sound_at
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ...turn_model import TurnModel
 
 ALL = math.inf
 PASTS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, ALL)
@@ -73,13 +73,15 @@ def score_with_past(
     Raises:
         ConfigError: a past of less than a step.
     """
+    from ...checkpoint import weights_sha256
+
     lengths = np.array([_steps(model, past_s) for past_s in pasts_s])
     ids = [dialogue.id for dialogue in collection.dialogues]
     key = [weights_sha256(model), ids, list(pasts_s), readings.heard_s.tolist()]
     parts = Parts(parts_beside(kept), json.dumps(key))
     found = np.zeros((len(lengths), len(readings)))
     rate_hz = model.config.features.sample_rate_hz
-    with tqdm(total=len(readings), desc="past", unit="moment", disable=None) as bar:
+    with bar(None, "past", "moment", len(readings)) as progress:
         for number in np.unique(readings.number).tolist():
             places = readings.of(number)
             chosen = readings.only(places)
@@ -90,7 +92,7 @@ def score_with_past(
                 },
             )
             found[:, places] = made["said"]
-            bar.update(len(places))
+            progress.update(len(places))
     return found
 
 
@@ -120,6 +122,10 @@ class _Whole:
     """
 
     def __init__(self, model: TurnModel, audio: Samples) -> None:
+        import torch
+
+        from ...evaluation.torch_runner import BLOCK_S
+
         features, self._stride = model.config.features, model.config.encoder.stride
         self._model, self._audio = model, audio
         self._mel = log_mel(model, audio)
@@ -148,6 +154,10 @@ class _Whole:
             ends: the step after the last one, (R,).
             lengths: in steps, (R,).
         """
+        import torch
+
+        from ..intervene import Given, LastStep, replaced
+
         order = np.argsort(-lengths, kind="stable")
         ends, lengths = ends[order], lengths[order]
         begins = torch.from_numpy(ends - lengths)
@@ -167,7 +177,7 @@ class _Whole:
             x[row, :, step] = new[row, :, since[row, step]]
             modules = {
                 "encoder": Given(self._model.encoder, x.flatten(0, 1)),
-                "heads": _LastStep(self._model.heads),
+                "heads": LastStep(self._model.heads),
             }
             mel = self._mel[None, :, : steps * self._stride].expand(
                 rows, -1, -1, -1
@@ -181,6 +191,10 @@ class _Whole:
 
     def _encode_new(self, begins: Tensor) -> Tensor:
         """Return what the encoder makes of the first steps after each beginning, (R, 2, new, C)."""
+        import torch
+
+        from ...turn_model import by_conversation, unpack_state
+
         model, frames = self._model, self._new * self._stride
         hop = model.config.features.hop_samples
         mel = torch.nn.functional.pad(self._mel, (0, 0, 0, frames))
@@ -196,17 +210,6 @@ class _Whole:
                 pieces[:, : self._cut], _ = model.features(sound, state["features"])
             encoded, _ = model.encoder(pieces, state["encoder"])
         return by_conversation(encoded)
-
-
-class _LastStep(nn.Module):
-    """A read-out of the last step alone, (R, T, H) to (R, 1, ...)."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self._module = module
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self._module(x[:, -1:])
 
 
 def _zero_state(model: TurnModel, batch: int) -> Tensor:
@@ -258,6 +261,8 @@ def recent_sound(
         readings: E moments.
         frames: rising.
     """
+    import torch
+
     edges = (0, *frames)
     bands = min(BANDS, model.config.features.mel_bins)
     values = np.zeros((len(readings), len(frames), 2, bands))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from ....stream.errors import ConfigError
 from ...dialogues.activity import FRAME_RATE_HZ
 from ...evaluation.measures import Estimate
 from ...evaluation.shift_hold import SCORE_S
-from ...turn_model import TurnModel
 from ..collect import (
     add_model_argument,
     add_source_argument,
@@ -30,7 +29,7 @@ from ..collect import (
 )
 from ..collection import Collection
 from ..drawing import heading, line_with_band, listed, many
-from ..options import RESUMED, add_number, add_out, check_files, shown
+from ..options import RESUMED, add_out, check_files, option, shown
 from ..parts import Parts, parts_beside
 from ..quality import counted_log_odds, measure_quality, ranged
 from ..tables import write_rows
@@ -48,6 +47,9 @@ from .past import (
     score_with_past,
 )
 from .readings import Readings, decisive_readings, silence_readings
+
+if TYPE_CHECKING:
+    from ...turn_model import TurnModel
 
 MOMENTS = 200
 NETWORK, BASELINE, COUNTING = "network", "fixed-order baseline", "counting this speaker's shifts"
@@ -89,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--fit", type=Path, metavar="SOURCE", help=what)
     what = "draw N moments for the loss of the next holder, 0 none"
-    add_number(parser, "--moments", MOMENTS, what)
+    option(parser, "--moments N", what, MOMENTS)
     add_model_argument(parser)
 
 

@@ -9,22 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ....stream.errors import ConfigError
 from ...dialogues.activity import FRAME_RATE_HZ, Samples
 from ...dialogues.labels import BRIDGED_PAUSE_S, bridge_short_pauses, next_holder
 from ...evaluation.predictions import last_frame_at
 from ...evaluation.shift_hold import SCORE_S
-from ...evaluation.torch_runner import BLOCK_S, run_dialogue
-from ...turn_model import TurnModel
 from ..collect import load_sound
 from ..collection import Collection, Event
 from ..views import dialogue_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ...turn_model import TurnModel
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,10 @@ def log_mel(model: TurnModel, audio: Samples) -> Tensor:
     """What a network's encoder is given of a dialogue, (2, T, M), T a multiple of its stride; block
     by block.
     """
+    import torch
+
+    from ...evaluation.torch_runner import BLOCK_S
+
     config, parameter = model.config, next(model.parameters())
     block = config.frame_samples * round(BLOCK_S * config.frame_rate_hz)
     whole = audio.shape[1] // config.frame_samples * config.frame_samples
@@ -181,6 +187,8 @@ def floor_logits(model: TurnModel, audio: Samples, readings: Readings) -> NDArra
     Returns:
         log-odds of p_next of each moment's speaker, (E,).
     """
+    from ...evaluation.torch_runner import run_dialogue
+
     said = np.concatenate(
         [
             output.next[0].cpu().numpy()

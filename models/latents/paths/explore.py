@@ -1,4 +1,4 @@
-"""`turnstream latents explore`: a page to walk about in the latent space, from a point to its moment.
+"""`turnstream latents explore`: a page to explore the latent space, from a point to its moment.
 
 turnstream latents explore SOURCE --out explore.html [--embedding FILE ...] [--model FOLDER]
     [--points N] [--sound-minutes N] [--seed N]
@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 from ..collect import add_model_argument, add_source_argument, opened_collection
-from ..options import option
+from ..options import add_out, add_seed, option, shown
 from ..space.fitting import projection_for
 from ..views import check_suffix
 from .page import POINTS, SOUND_MINUTES, explorer
@@ -22,7 +22,7 @@ from .page import POINTS, SOUND_MINUTES, explorer
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents explore`."""
     add_source_argument(parser)
-    option(parser, "--out FILE.html", "page to write", Path("explore.html"))
+    add_out(parser, "explore.html", "page to write", "FILE.html")
     option(
         parser,
         "--embedding FILE.json",
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "minutes of sound in the page, to hear and follow",
         SOUND_MINUTES,
     )
-    option(parser, "--seed N", "seed of the draw", 0)
+    add_seed(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -48,5 +48,4 @@ def main(args: argparse.Namespace) -> int:
         projections = [projection_for(collection, path) for path in args.embedding or [None]]
         which = {name: getattr(args, name) for name in ("points", "sound_minutes", "seed")}
         view = explorer(collection, projections, args.out, **which)
-    print(f"{view.caption}\n{view.path}")
-    return 0
+    return shown(view)

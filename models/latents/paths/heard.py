@@ -75,7 +75,7 @@ def described_dialogue(collection: Collection, number: int, seconds: float) -> S
 
 
 def embedded_seconds(collection: Collection, minutes: float, first: str | None) -> list[float]:
-    """How much of each dialogue can be heard, until the minutes are used up; `first` comes first."""
+    """How much of each dialogue can be heard, until the minutes are used up; `first` is first."""
     left, found = max(0.0, 60 * minutes), [0.0] * len(collection.dialogues)
     for number in sorted(range(len(found)), key=lambda n: collection.dialogues[n].id != first):
         found[number] = min(left, collection.frame_count(number) / collection.frame_rate_hz)

@@ -22,7 +22,7 @@ from ....stream.saved_embedding import SavedEmbedding
 from ..bars import bar
 from ..collection import Collection, Event
 from ..moments import SITUATIONS, shift_probability
-from ..options import option
+from ..options import add_out, shown
 from ..quality import quality_of
 from ..space.fitting import Placer, place_known, placer
 from ..space.trust import UNSTABLE, name_of_fit, stability_at, trust_in_words
@@ -61,8 +61,8 @@ BETWEEN_CLIPS_S = 0.05  # of silence, so that no clip runs into the next one
 SCRIPTS = tuple(
     f"{name}.js"
     for name in (
-        *("shapes", "plane", "moments", "select", "classes", "statistics"),
-        *("points", "paths", "csv", "stages"),
+        *("shapes", "legend", "plane", "moments", "select", "classes", "statistics"),
+        *("points", "path_layers", "path_words", "paths", "csv", "stages"),
     )
 )
 TITLES = {"points": "Explorer of the latent space", "paths": "Paths through the latent space"}
@@ -71,15 +71,14 @@ EMPTY = {"names": [], "ids": [], "labels": {}, "wrong": None, "places": [], "mar
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents page`."""
-    option(parser, "--out FILE.html", "page to write", Path("page.html"))
+    add_out(parser, "page.html", "page to write", "FILE.html")
 
 
 def main(args: argparse.Namespace) -> int:
     """Write a page that takes CSV files."""
     check_suffix(args.out, ".html")
     view = empty_page(args.out)
-    print(f"{view.caption}\n{view.path}")
-    return 0
+    return shown(view)
 
 
 def empty_page(out: Path) -> View:
@@ -145,8 +144,8 @@ def explorer(
         first, last = stretch_of(collection, number, between)
         rate_hz, embedded = collection.frame_rate_hz, contents["dialogues"][number]["embedded"]
         seconds = (min(last, embedded) - first) / rate_hz
-        shown = {"number": number, "start_s": first / rate_hz, "seconds": max(seconds, 0.1)}
-        contents["paths"]["conversation"] = shown
+        part = {"number": number, "start_s": first / rate_hz, "seconds": max(seconds, 0.1)}
+        contents["paths"]["conversation"] = part
         caption = (
             f"The page opens with the path of {dialogue}; all others are there, too. {caption}"
         )
@@ -214,8 +213,8 @@ def gather(
     caption = [points_in_words(contents), quality_of(collection).in_words()]
     if first is not None:
         contents |= _paths_section(collection, first, events, whose, found.dialogues)
-        for shown, projection in zip(contents["projections"], projections, strict=True):
-            shown["paths"] = _placed_paths(paths[projection.layer], projection)
+        for given, projection in zip(contents["projections"], projections, strict=True):
+            given["paths"] = _placed_paths(paths[projection.layer], projection)
         if opens == "paths":
             caption = [caption_of(collection, first, whose), contents["clips"]["silent"]]
     return contents | {"caption": " ".join(part for part in caption if part)}
@@ -325,13 +324,13 @@ def _paths_section(
     dialogues: Sequence[Section],
 ) -> Section:
     index = {_key(event): number for number, event in enumerate(events)}
-    shown = [index[_key(event)] for event in paths.events]
+    rows = [index[_key(event)] for event in paths.events]
     around = {"before_s": paths.before_s, "after_s": paths.after_s}
     sound, starts, silent = _clips(collection, paths, dialogues)
     offsets = np.full(len(events), np.nan, np.float32)
-    offsets[shown] = starts
+    offsets[rows] = starts
     return {
-        "paths": {"events": np.array(shown), "judged_s": SCORE_S, "whose": whose, **around},
+        "paths": {"events": np.array(rows), "judged_s": SCORE_S, "whose": whose, **around},
         "clips": {"sound": sound, "offsets": offsets, "silent": silent, **around},
     }
 

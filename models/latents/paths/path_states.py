@@ -1,7 +1,8 @@
-"""Paths: the latents of both speakers around events, placed in a projection, with what was predicted there and what came true.
+"""Paths: both speakers' latents around events, in a projection, with predictions and outcomes.
 
-A path begins some time before an event (a mutual silence, as a rule) and ends some time after its start; at the edges of a dialogue it is
-shorter. Its last point is the state when the decision is read, SCORE_S into the event, or at the end of an event that is over before.
+A path begins some time before an event (a mutual silence, as a rule) and ends some time after its
+start; at the edges of a dialogue it is shorter. Its last point is the state when the decision is
+read, SCORE_S into the event, or at the end of an event that is over before.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class PlacedPaths:
 
     Attributes:
         projection: that places them.
-        times_s: of the frames' ends, from the start of the event, (P,); 0 is the newest state before it.
+        times_s: of the frames' ends, from the start of the event, (P,); 0 is the newest state
+            before it.
         places: of ROLES, (E, P, 2, D); NaN outside of the dialogue.
         last: where on the path its last point is, (E,).
         every: one frame in so many is placed.
@@ -71,9 +73,12 @@ class Paths:
         kinds, layer, before_s, after_s: what was asked for.
         placed: in each projection.
         last_states: full states of the speaker at the last points, (E, H).
-        nearest: of each event, the one of the other class whose path is nearest to its own, -1 where there is none, (E,).
-        distance: to it, (E,): root mean square over the frames up to the last point of how far the speaker's full states lie apart.
-        near: of each event, the NEAR events of any class whose paths are, -1 where there are fewer, (E, NEAR).
+        nearest: of each event, the one of the other class whose path is nearest to its own, -1
+            where there is none, (E,).
+        distance: to it, (E,): root mean square over the frames up to the last point of how far the
+            speaker's full states lie apart.
+        near: of each event, the NEAR events of any class whose paths are, -1 where there are fewer,
+            (E, NEAR).
         typical: median of such distances between any two paths; NaN of fewer than two.
         shortened: how many paths the edges of a dialogue cut short.
         left_out: how many events lie beyond the states of their dialogue, and have no path.
@@ -106,7 +111,7 @@ def predicted_class(event: Event) -> str:
 
 
 def signed_log(values: Any) -> Any:
-    """sign(x) log(1 + |x|), which opens up what lies near zero. Source: the sign language article of sources.md, part 4."""
+    """sign(x) log(1 + |x|), which opens up what lies near zero."""
     return np.sign(values) * np.log1p(np.abs(values))
 
 
@@ -130,7 +135,8 @@ def gather_paths(
     Args:
         collection: of dialogues.
         projections: one or more, all of the same layer of the collection's network.
-        kinds: of EVENT_KINDS; a gap or pause that is also a shift or a hold which is asked for counts once.
+        kinds: of EVENT_KINDS; a gap or pause that is also a shift or a hold which is asked for
+            counts once.
         before_s, after_s: how long a path is, from the start of the event.
         most: events, drawn by chance where there are more.
         seed: of the draw.
@@ -143,7 +149,8 @@ def gather_paths(
     events = [found[index] for index in chosen]
     if not events:
         raise ConfigError(
-            f"expected at least one event among {', '.join(kinds)} to draw the path of, got none in {collection.folder}"
+            f"expected at least one event among {', '.join(kinds)} to draw the path of, got none "
+            f"in {collection.folder}"
         )
     rate_hz = collection.frame_rate_hz
     kept: list[Event] = []
@@ -261,7 +268,8 @@ def stretch_of(
     first, last = (min(collection.frame_of(seconds), count) for seconds in between)
     if not 0 <= first < last:
         raise ConfigError(
-            f"expected a part of {count / collection.frame_rate_hz:g} s of dialogue, got {between[0]:g} to {between[1]:g} s"
+            f"expected a part of {count / collection.frame_rate_hz:g} s of dialogue, got "
+            f"{between[0]:g} to {between[1]:g} s"
         )
     return first, last
 
@@ -288,22 +296,26 @@ def _check(
     unknown = [kind for kind in kinds if kind not in EVENT_KINDS]
     if unknown or not kinds:
         raise ConfigError(
-            f"expected kinds of events among {', '.join(EVENT_KINDS)}, got {', '.join(unknown) or 'none'}"
+            f"expected kinds of events among {', '.join(EVENT_KINDS)}, got "
+            f"{', '.join(unknown) or 'none'}"
         )
     if not before_s * collection.frame_rate_hz >= 1:
         raise ConfigError(
-            f"expected paths that begin at least a frame, {1 / collection.frame_rate_hz:g} s, before the event, got {before_s:g} s"
+            f"expected paths that begin at least a frame, {1 / collection.frame_rate_hz:g} s, "
+            f"before the event, got {before_s:g} s"
         )
     if not after_s >= SCORE_S:
         raise ConfigError(
-            f"expected paths that go on for at least {SCORE_S:g} s, when the decision is read, after an event's start, got {after_s:g} s"
+            f"expected paths that go on for at least {SCORE_S:g} s, when the decision is read, "
+            f"after an event's start, got {after_s:g} s"
         )
     if most < 1:
         raise ConfigError(f"expected at least one path, got {most}")
     frames = min(most, len(collection.events(*kinds))) * collection.frame_of(before_s + after_s)
     if frames > MOST_FRAMES:
         raise ConfigError(
-            f"expected at most {MOST_FRAMES} frames in all paths together, got {frames}: ask for fewer or shorter ones"
+            f"expected at most {MOST_FRAMES} frames in all paths together, got {frames}: ask for "
+            "fewer or shorter ones"
         )
     return layers.pop()
 
@@ -319,7 +331,7 @@ def _once(events: list[Event]) -> list[Event]:
 
 
 def _step(projection: SavedEmbedding, rate_hz: float) -> int:
-    """Every how many frames a path is placed: so that both the event's start and the decision are."""
+    """Every how many frames a path has a point: the event's start and the decision have one."""
     every, decision = PLACED_EVERY[projection.has_formula], int(SCORE_S * rate_hz + 1e-6)
     return every if decision % every == 0 else 1
 
@@ -345,7 +357,7 @@ def _last(readable: NDArray[np.bool_], times: NDArray[np.float64]) -> NDArray[np
 def _nearest(
     states: Float32, times: NDArray[np.float64], last: NDArray[np.int64], classes: NDArray[np.str_]
 ) -> tuple[NDArray[np.int64], Float32, NDArray[np.int32], float]:
-    """The nearest path of another class, its distance, those near it, and the median distance of all pairs; see Paths."""
+    """The nearest path of another class, its distance, those near it, pairs' median; see Paths."""
     count = len(states)
     squares, shared = np.zeros((count, count)), np.zeros((count, count))
     for frame in np.flatnonzero(times <= SCORE_S + 1e-6):

@@ -38,10 +38,14 @@ def caption_of(
     """
     placed = placed or paths.placed[0]
     projection, width = placed.projection, collection.about.sizes[paths.layer]
-    whose = f"the {ROLES[role]} before {'the silence' if set(paths.kinds) <= set(SILENCES) else 'it, or of who begins or gives it'}"
+    is_silence = set(paths.kinds) <= set(SILENCES)
+    event = "the silence" if is_silence else "it, or of who begins or gives it"
+    whose = f"the {ROLES[role]} before {event}"
     words = [
-        f"{_counted(len(paths.events), 'path')} through layer {paths.layer} of {collection.about.model} ({_counts(paths)}{_drawn(paths)}) in "
-        f"{_counted(len({event.number for event in paths.events}), 'dialogue')}, as {projection.method} in {projection.dims}-D: the state of {whose}, "
+        f"{_counted(len(paths.events), 'path')} through layer {paths.layer} of "
+        f"{collection.about.model} ({_counts(paths)}{_drawn(paths)}) in "
+        f"{_counted(len({event.number for event in paths.events}), 'dialogue')}, as "
+        f"{projection.method} in {projection.dims}-D: the state of {whose}, "
         f"from {paths.before_s:g} s before the start of the event to {paths.after_s:g} s after it."
     ]
     if placed.every > 1:
@@ -52,7 +56,8 @@ def caption_of(
         words.append(f"{_counted(paths.shortened, 'path')} cut short by the edges of a dialogue.")
     words += [_separation(paths, placed, role), mistakes_in_words(paths.events)]
     words.append(
-        f"A state has {width} values, the picture {projection.dims}: paths that meet or cross in it need not have met, and a neighbourhood that "
+        f"A state has {width} values, the picture {projection.dims}: paths that meet or cross in "
+        "it need not have met, and a neighbourhood that "
         "changes when the projection is fitted again is not to be believed."
     )
     words += [_belief(paths, placed, role), quality_of(collection).in_words()]
@@ -69,11 +74,13 @@ def mistakes_in_words(events: Sequence[Event]) -> str:
     said = f"{SCORE_S:g} s into the silence {len(wrong)} of {len(judged)} predictions were wrong"
     if wrong:
         said += f": {_counted(missed, 'shift')} taken for {'a hold' if missed == 1 else 'holds'}, "
-        said += f"{_counted(len(wrong) - missed, 'hold')} for {'a shift' if len(wrong) - missed == 1 else 'shifts'}"
+        others = len(wrong) - missed
+        said += f"{_counted(others, 'hold')} for {'a shift' if others == 1 else 'shifts'}"
     splits = list(dict.fromkeys(event.split for event in judged))
     if len(splits) > 1:
         shares = [
-            f"{split or 'no split'} {sum(e.split == split for e in wrong)} of {sum(e.split == split for e in judged)}"
+            f"{split or 'no split'} {sum(e.split == split for e in wrong)} of "
+            f"{sum(e.split == split for e in judged)}"
             for split in splits
         ]
         said += f" ({', '.join(shares)})"
@@ -91,8 +98,11 @@ def _separation(paths: Paths, placed: PlacedPaths, role: int) -> str:
     share, chance = variance_between(points, classes, 2 * numbers + speakers)
     short = any(event.end_s - event.start_s < SCORE_S for event in paths.events)
     when = f"{SCORE_S:g} s after the start{', or the end of what is over before' if short else ''}"
-    said = f"At the last points ({when}) {share:.0%} of the variance within dialogue and speaker lies between "
-    said += f"{' and '.join(names) if len(names) == 2 else 'the kinds'} ({chance:.0%} is to be expected by chance)."
+    said = (
+        f"At the last points ({when}) {share:.0%} of the variance within dialogue and speaker lies "
+        f"between {' and '.join(names) if len(names) == 2 else 'the kinds'} ({chance:.0%} is to be "
+        "expected by chance)."
+    )
     if len(names) > 2:
         return said
     pair = (names[0], names[1])
@@ -102,7 +112,7 @@ def _separation(paths: Paths, placed: PlacedPaths, role: int) -> str:
 
 
 def _belief(paths: Paths, placed: PlacedPaths, role: int) -> str:
-    """How far the picture can be believed: by what was measured when it was fitted, and of the last points themselves."""
+    """How far the picture can be believed: by its fit's figures, and of the last points alone."""
     projection, said = placed.projection, []
     figures = figures_in_words(projection)
     said.append(
@@ -115,8 +125,9 @@ def _belief(paths: Paths, placed: PlacedPaths, role: int) -> str:
         found = faithfulness(paths.last_states, points)
         neighbours = f"{_counted(neighbours_of(len(points)), 'neighbour')}, 1 being perfect"
         said.append(
-            f"Of the last points: {overlap_in_words(found['overlap'], len(points))} Trustworthiness "
-            f"{found['trustworthiness']:.2f}, continuity {found['continuity']:.2f} ({neighbours})."
+            f"Of the last points: {overlap_in_words(found['overlap'], len(points))} "
+            f"Trustworthiness {found['trustworthiness']:.2f}, "
+            f"continuity {found['continuity']:.2f} ({neighbours})."
         )
     shares = stability_at(projection, points)
     known = ~np.isnan(shares)
@@ -126,7 +137,8 @@ def _belief(paths: Paths, placed: PlacedPaths, role: int) -> str:
             _counted(int(known.sum()), "last point"),
         )
         said.append(
-            f"{lost} of {judged} {'lies' if lost == 1 else 'lie'} where fewer than half of the neighbours stay when it is fitted again."
+            f"{lost} of {judged} {'lies' if lost == 1 else 'lie'} where fewer than half of the "
+            "neighbours stay when it is fitted again."
         )
     return " ".join(said)
 

@@ -1,11 +1,12 @@
-"""`turnstream latents paths`: conversations and events as lines through the plane, to see where the network decides, and where it goes wrong.
+"""`turnstream latents paths`: conversations and events as lines through the plane.
 
-turnstream latents paths SOURCE --out paths.html|paths.png [--embedding FILE ...] [--dims 2|3] [--model FOLDER] [--layer NAME]
+turnstream latents paths SOURCE --out paths.html|paths.png [--embedding FILE ...] [--dims 2|3]
+[--model FOLDER] [--layer NAME]
     [--before SECONDS] [--after SECONDS] [--of KIND ...] [--whose speaker|listener]
     [--most N] [--seed N] [--dialogue ID [--start SECONDS] [--end SECONDS]]
 
-A page to change scale, dimensions and groups in, to compare pairs and to hear them (page.py, which also has the points); or a
-picture of the same for papers (paths_picture.py).
+A page to change scale, dimensions and groups in, to compare pairs and to hear them (page.py, which
+also has the points); or a picture of the same for papers (paths_picture.py).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ....stream.saved_embedding import SavedEmbedding
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import LAYERS, Collection
 from ..moments import EVENT_KINDS
-from ..options import option
+from ..options import add_out, add_seed, option, shown
 from ..space.fitting import projection_for
 from ..views import check_suffix, number_of
 from .page import explorer
@@ -29,7 +30,7 @@ from .path_states import AFTER_S, BEFORE_S, MOST, ROLES
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents paths`."""
     add_source_argument(parser)
-    option(parser, "--out FILE", "page (.html) or picture (.png) to write", Path("paths.html"))
+    add_out(parser, "paths.html", "page (.html) or picture (.png) to write", "FILE")
     projections = (
         "embedding from `turnstream latents project`; a page takes one in 2 dimensions and one in "
         "3 (default: the bundled plane or principal components)"
@@ -65,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=ROLES,
     )
     option(parser, "--most N", "show at most N events, drawn at random", MOST)
-    option(parser, "--seed N", "seed of the draw", 0)
+    add_seed(parser)
     option(parser, "--dialogue ID", "show this whole dialogue, both speakers, instead of events")
     option(
         parser, "--start SECONDS", "time in --dialogue to begin at (default: its start)", kind=float
@@ -93,9 +94,9 @@ def main(args: argparse.Namespace) -> int:
         }
         if page:
             both = [first] if second is None else [first, second]
-            shown = {"whose": ROLES.index(args.whose), "dialogue": args.dialogue}
+            whose = {"whose": ROLES.index(args.whose), "dialogue": args.dialogue}
             view = explorer(
-                collection, both, args.out, opens="paths", between=between, **shown, **which
+                collection, both, args.out, opens="paths", between=between, **whose, **which
             )
         elif args.dialogue is not None:
             from .paths_picture import conversation_picture
@@ -105,8 +106,7 @@ def main(args: argparse.Namespace) -> int:
             from .paths_picture import paths_picture
 
             view = paths_picture(collection, first, args.out, whose=args.whose, **which)
-    print(f"{view.caption}\n{view.path}")
-    return 0
+    return shown(view)
 
 
 def _part(
@@ -122,7 +122,10 @@ def _part(
 def _chosen_projections(
     collection: Collection, files: Sequence[Path], layer: str | None, dims: int | None, page: bool
 ) -> tuple[SavedEmbedding, SavedEmbedding | None]:
-    """The projection to open with, and for a page that with the other number of dimensions, fitted if it is not given."""
+    """The projection to open with; for a page also one of the other number of dimensions.
+
+    What is not given is fitted.
+    """
     if len(files) > (2 if page else 1):
         raise ConfigError(
             f"expected {'at most two projections' if page else 'one projection'}, got {len(files)}"

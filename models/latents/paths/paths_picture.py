@@ -1,6 +1,9 @@
-"""Paths as pictures for papers: around events (single, means, last points, mistakes; every split in its own row), or of one conversation.
+"""Paths as pictures for papers: around events, or of one conversation.
 
-Means and spreads are of true places; the scale sign(x) log(1 + |x|) only draws them, and its axes are labelled with true values.
+Around events: single paths, means, last points or mistakes; every split has its own row.
+
+Means and spreads are of true places; the scale sign(x) log(1 + |x|) only draws them, and its axes
+are labelled with true values.
 """
 
 from __future__ import annotations
@@ -145,15 +148,21 @@ def conversation_picture(
         f"{speaking[:, speaker].mean():.0%} of the time on channel {speaker}" for speaker in (0, 1)
     )
     caption = (
-        f"{conversation}, {times[0]:.2f} to {times[-1]:.2f} s, as a path of each speaker's state through layer {projection.layer} of "
-        f"{collection.about.model} ({projection.method} in {projection.dims}-D), coloured by time. Large dots: this speaker is speaking ({shares}). "
-        f"A state has {frames[projection.layer].shape[2]} values, the picture {projection.dims}: where a path crosses itself or the other one, the states need "
+        f"{conversation}, {times[0]:.2f} to {times[-1]:.2f} s, as a path of each speaker's state "
+        f"through layer {projection.layer} of "
+        f"{collection.about.model} ({projection.method} in {projection.dims}-D), coloured by time. "
+        f"Large dots: this speaker is speaking ({shares}). "
+        f"A state has {frames[projection.layer].shape[2]} values, the picture {projection.dims}: "
+        "where a path crosses itself or the other one, the states need "
         f"not have been alike. {trust_in_words(projection)}"
     )
     caption += f" {quality_of(collection).in_words()}"
     kept = stability_at(projection, track)
     if not np.isnan(kept).all():
-        caption += f" {np.mean(kept < UNSTABLE):.0%} of the places drawn here lie where fewer than half of the neighbours stay when it is fitted again."
+        caption += (
+            f" {np.mean(kept < UNSTABLE):.0%} of the places drawn here lie where fewer than half "
+            "of the neighbours stay when it is fitted again."
+        )
     title = f"The path of a conversation: {conversation}"
     three = {"subplot_kw": {"projection": "3d"}} if projection.dims == 3 else {}
     with picture(
@@ -182,7 +191,7 @@ def conversation_picture(
 def _groups(
     paths: Paths, chosen: NDArray[np.bool_]
 ) -> list[tuple[str, NDArray[np.int64], str, str, Any]]:
-    """By true class, or kind: (name, rows of `chosen` ones, colour, marker, dash); alike in every split."""
+    """By true class, or kind: (name, chosen rows, colour, marker, dash); alike in every split."""
     classes = np.array([true_class(event) or event.kind for event in paths.events])
     found: list[tuple[str, NDArray[np.int64], str, str, Any]] = []
     for index, name in enumerate(sorted(set(classes.tolist()), reverse=True)):  # shift first
@@ -208,7 +217,7 @@ def _draw_paths(
     *,
     log: bool,
 ) -> Any:
-    """Single paths coloured by time, and the mean and spread of each group; what the colours are of is given back."""
+    """Single paths coloured by time, and each group's mean and spread; returns what has colours."""
     scale = signed_log if log else lambda x: x
     places, times = placed.places[:, :, role], placed.times_s
     alpha = float(np.clip(25 / chosen.sum(), 0.12, 0.8))
@@ -271,7 +280,7 @@ def _draw_last(panel: Any, placed: PlacedPaths, role: int, groups: Sequence[Any]
 def _draw_mistakes(
     panel: Any, paths: Paths, placed: PlacedPaths, role: int, chosen: NDArray[np.bool_]
 ) -> None:
-    """Lines in the colour of the true class, markers at the last points in that of the predicted one."""
+    """Lines in the colour of the true class, last points in that of the predicted one."""
     places, points = placed.places[:, :, role], placed.last_points(role)
     markers = {"shift": "D", "hold": "o"}
     wrong = {
@@ -336,7 +345,10 @@ def _time_lines(panel: Any, places: Floats, times: Floats, alpha: float) -> Any:
 
 
 def _spread(points: Floats) -> list[Floats]:
-    """Outlines (K, D) of one standard deviation around the mean of points (N, D): an ellipse in the plane, three bars in space."""
+    """Outlines (K, D) of one standard deviation around the mean of points (N, D).
+
+    It is an ellipse in the plane, three bars in space.
+    """
     mean = points.mean(axis=0)
     if points.shape[1] == 3:
         deviations = np.diag(points.std(axis=0, ddof=1))
@@ -409,11 +421,13 @@ def _colourbar(panel: Any, coloured: Any, words: str) -> None:
 
 def _key(judged: bool) -> str:
     said = (
-        "Thick lines: means; hollow symbols where the event starts, filled ones where the decision is read; ellipses, or bars in three dimensions, are one "
+        "Thick lines: means; hollow symbols where the event starts, filled ones where the decision "
+        "is read; ellipses, or bars in three dimensions, are one "
         "standard deviation."
     )
     return said + (
-        " Mistakes: lines have the colour of what came true, markers that of what was predicted; grey paths were predicted right."
+        " Mistakes: lines have the colour of what came true, markers that of what was predicted; "
+        "grey paths were predicted right."
         if judged
         else ""
     )

@@ -45,7 +45,7 @@ Frames = NDArray[np.int64]
 
 
 def drawn_events(collection: Collection, most: int, seed: int) -> tuple[list[Event], int]:
-    """Every event, but those of at most so many mutual silences; and how many of these there are."""
+    """Every event, but at most so many mutual silences; and how many of these there are."""
     events = collection.events()
     every = silences(events)
     if len(every) > most:
@@ -165,7 +165,7 @@ def placed_points(
 
 
 def neighbours(events: Sequence[Event], points: Float32, of_events: Float32) -> dict[str, Any]:
-    """Nearest states: of frames (N, K) among frames; of events (E, W, 2, K) among those of the kind.
+    """Nearest states: of frames (N, K) among frames; of events (E, W, 2, K) among their kind.
 
     Shifts and holds are of one kind, gaps and pauses of another.
     """
@@ -224,7 +224,7 @@ def _members(contrast: Contrast, events: Sequence[Event]) -> dict[str, Any]:
 
 
 def _apart(contrast: Contrast, events: Sequence[Event], places: Float32) -> dict[str, Any]:
-    """How far apart the classes are: of each of WHOSE at WHEN_S in words, and as numbers (R, W, 8)."""
+    """How far apart the classes are: each of WHOSE at WHEN_S in words, and as numbers (R, W, 8)."""
     chosen, first = members(contrast, events)
     number = np.array([events[index].number for index in chosen], np.int64)
     speaker = np.array([events[index].speaker for index in chosen], np.int64)

@@ -1,7 +1,10 @@
-"""How far apart two classes lie in a picture: how well a line, and the nearest neighbours, tell them where they were not fitted.
+"""How far apart two classes lie in a picture.
 
-Each dialogue is told by the others; of a single dialogue, each fifth of its moments by the rest. AUC compares places of the same dialogue and speaker, so
-that who speaks is no difference between the classes. The figures are of places in a picture, not of the full states, which may hold more.
+It is how well a line, and the nearest neighbours, tell them where they were not fitted.
+
+Each dialogue is told by the others; of a single dialogue, each fifth of its moments by the rest.
+AUC compares places of the same dialogue and speaker, so that who speaks is no difference between
+the classes. The figures are of places in a picture, not of the full states, which may hold more.
 """
 
 from __future__ import annotations
@@ -102,8 +105,8 @@ def in_words(classes: tuple[str, str], apart: Apartness) -> str:
         return f"{both}: too few to say how far apart they are ({lacking})."
     figures = (
         f"AUC within dialogue and speaker {ranged(apart.line)} by a "
-        f"{'straight line' if apart.dims == 2 else 'flat plane'}, {ranged(apart.neighbours)} by the "
-        "nearest neighbours"
+        f"{'straight line' if apart.dims == 2 else 'flat plane'}, {ranged(apart.neighbours)} by "
+        "the nearest neighbours"
     )
     told = (
         "each dialogue told by the others"
@@ -120,7 +123,10 @@ def in_words(classes: tuple[str, str], apart: Apartness) -> str:
         if min(apart.first, apart.second) < FEW
         else ""
     )
-    return f"{classes[0].capitalize()} and {classes[1]} are {verdict(apart, float(best))}: {figures} ({both}, {told}{rough})."
+    return (
+        f"{classes[0].capitalize()} and {classes[1]} are {verdict(apart, float(best))}: {figures} "
+        f"({both}, {told}{rough})."
+    )
 
 
 def briefly(classes: tuple[str, str], apart: Apartness) -> str:
@@ -132,7 +138,7 @@ def briefly(classes: tuple[str, str], apart: Apartness) -> str:
 
 
 def verdict(apart: Apartness, best: float) -> str:
-    """In a few words; by the better of the two figures, and by whether chance lies in its interval."""
+    """In a few words; by the better of the two figures, and whether its interval holds chance."""
     low = apart.line.low if best == apart.line.value else apart.neighbours.low
     if min(apart.first, apart.second) < ENOUGH:
         return "too few to call apart or not"
@@ -149,7 +155,10 @@ def _parts(numbers: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 
 
 def _classifiers(count: int) -> list[Any]:
-    """Of a line and of the neighbours, with distances as they are drawn; closed forms, since there are many pictures to measure."""
+    """Of a line and of the neighbours, with distances as they are drawn.
+
+    These are closed forms, since there are many pictures to measure.
+    """
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.neighbors import KNeighborsClassifier
 
@@ -162,7 +171,10 @@ def _classifiers(count: int) -> list[Any]:
 def _held_out(
     classifier: Any, places: Places, first: NDArray[np.bool_], part: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Scores of the first class, (N,), each by a classifier that has not seen its part; NaN where the rest has not enough of both classes."""
+    """Scores of the first class, (N,), each by a classifier that has not seen its part.
+
+    NaN where the rest has not enough of both classes.
+    """
     from sklearn import config_context
 
     scores = np.full(len(places), np.nan)

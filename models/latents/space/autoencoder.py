@@ -1,9 +1,11 @@
 """A denoising autoencoder, whose narrow middle is a plane or space of latent states.
 
-Five dense layers with a linear bottleneck, Gaussian noise of 0.1 on the input, Adam, mean squared error, trained on single time steps in
-random order; steps at the ends of dialogues in which the state hardly moves are left out, or they would outweigh the rest. States are
-centred and scaled by one number, so that distances stay what they are and units that never move do not count. This is the recipe of an
-article on the states of an LSTM that reads sign language (sources.md, part 4). Needs torch to fit; the encoder is then a formula.
+Five dense layers with a linear bottleneck, Gaussian noise of 0.1 on the input, Adam, mean squared
+error, trained on single time steps in random order; steps at the ends of dialogues in which the
+state hardly moves are left out, or they would outweigh the rest. States are centred and scaled by
+one number, so that distances stay what they are and units that never move do not count. This is the
+recipe of an article on the states of an LSTM that reads sign language. Needs torch to fit;
+the encoder is then a formula.
 """
 
 from __future__ import annotations
@@ -38,8 +40,9 @@ def fit_autoencoder(states: Float32, dims: int, seed: int) -> Formula:
         dims: of the bottleneck.
         seed: of weights, noise and order.
     Returns:
-        Three layers; `reconstructed`, the share of the variance of held-out states that the bottleneck keeps, and
-        `reconstructed_by_pca`, what as many principal components keep, in `trust`.
+        Three layers; `reconstructed`, the share of the variance of held-out states that the
+        bottleneck keeps, and `reconstructed_by_pca`, what as many principal components keep, in
+        `trust`.
     """
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(states))
@@ -67,13 +70,16 @@ def fit_autoencoder(states: Float32, dims: int, seed: int) -> Formula:
             "epochs": epochs,
         },
         trust={"reconstructed": reconstructed, "reconstructed_by_pca": reconstructed_by_pca},
-        about=f"The bottleneck of a denoising autoencoder, which keeps {reconstructed:.0%} of the variance of held-out states; "
+        about=f"The bottleneck of a denoising autoencoder, which keeps {reconstructed:.0%} of the "
+        "variance of held-out states; "
         f"{dims} principal components keep {reconstructed_by_pca:.0%}.",
     )
 
 
 def moving_steps(collection: Collection, layer: str, rows: Columns) -> NDArray[np.bool_]:
-    """Which rows lie between the first and the last step of their dialogue in which that speaker's state moves, (N,).
+    """Which rows lie where their speaker's state still moves, (N,).
+
+    That is between the first and the last step of a dialogue in which it moves.
 
     Args:
         collection: that the rows are of.
@@ -95,7 +101,10 @@ def moving_steps(collection: Collection, layer: str, rows: Columns) -> NDArray[n
 
 
 def moving_span(states: Float32) -> tuple[int, int]:
-    """First step and end of the part of a sequence (T, H) outside of which its state hardly moves; the whole of one that never does."""
+    """First step and end of the part of a sequence (T, H) outside of which its state hardly moves.
+
+    It is the whole of a sequence that never moves.
+    """
     steps = np.linalg.norm(np.diff(states, axis=0), axis=1)
     moves = np.nonzero(steps > HARDLY * np.sqrt((steps**2).mean()))[0] if len(steps) else steps
     return (int(moves[0]), int(moves[-1]) + 2) if len(moves) else (0, len(states))
@@ -116,7 +125,10 @@ def _network(width: int, dims: int) -> nn.Sequential:
 
 
 def _train(network: nn.Sequential, states: Tensor, held_out: Tensor) -> int:
-    """Until the loss on held-out states, without noise, falls no more; the best weights stay. Returns the epochs to these."""
+    """Train until the loss on held-out states, without noise, falls no more.
+
+    The best weights stay. Returns the epochs to these.
+    """
     adam = torch.optim.Adam(network.parameters(), LEARNING_RATE)
     best, best_epoch, best_weights = np.inf, 0, copy.deepcopy(network.state_dict())
     size = min(max(len(states) // BATCHES, BATCH[0]), BATCH[1])

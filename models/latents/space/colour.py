@@ -17,7 +17,7 @@ from ....stream.saved_embedding import SavedEmbedding
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import COLUMNS, Collection
 from ..labels import UNKNOWN, coded_label
-from ..options import option
+from ..options import add_out, add_seed, option, shown
 from ..views import View, check_suffix
 from .drawing import points_picture
 from .fitting import placer, projection_for
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "a label of your own (`turnstream latents label`), or a column such as p_next",
         required=True,
     )
-    option(parser, "--out FILE.png", "picture to write", Path("colour.png"))
+    add_out(parser, "colour.png")
     option(
         parser,
         "--embedding FILE.json",
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         kind=Path,
     )
     option(parser, "--points N", "frames of single speakers to draw", POINTS)
-    option(parser, "--seed N", "seed of the draw", 0)
+    add_seed(parser)
     add_model_argument(parser)
 
 
@@ -56,8 +56,7 @@ def main(args: argparse.Namespace) -> int:
         view = colour_picture(
             collection, projection, args.by, args.out, points=args.points, seed=args.seed
         )
-    print(f"{view.caption}\n{view.path}")
-    return 0
+    return shown(view)
 
 
 def colour_picture(

@@ -159,7 +159,7 @@ def _affinities(states: Floats, perplexity: float, seed: int) -> Any:
 
 @contextmanager
 def _quiet_umap() -> Iterator[None]:
-    """umap-learn warns that it has no TensorFlow, and of every seeded fit that it uses one thread."""
+    """umap-learn warns that it has no TensorFlow, and that every seeded fit uses one thread."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=ImportWarning)
         warnings.filterwarnings("ignore", module=r"umap|sklearn|numba")

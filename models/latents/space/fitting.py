@@ -1,9 +1,10 @@
 """Fits projections of latent states on a collection, and places other states in them.
 
-Principal components, the plane and the autoencoder are formulas. t-SNE and UMAP (embed.py) are none:
-their fitted states are kept, and new ones are placed among these, so a file holds no pickle. What
-each fit is worth is measured with it (trust.py): formulas are fitted again on other dialogues (drawn
-with replacement; on other frames where there is but one), t-SNE and UMAP from other random starts.
+Principal components, the plane and the autoencoder are formulas. t-SNE and UMAP (embed.py) are
+none: their fitted states are kept, and new ones are placed among these, so a file holds no pickle.
+What each fit is worth is measured with it (trust.py): formulas are fitted again on other dialogues
+(drawn with replacement; on other frames where there is but one), t-SNE and UMAP from other random
+starts.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ Placer = Callable[[Float32], Float32]
 
 @dataclass(frozen=True)
 class Sample:
-    """States to fit on: (N, H), what their speakers were doing (N,), and which dialogue each is of (N,)."""
+    """States to fit on (N, H), what their speakers were doing (N,), and their dialogues (N,)."""
 
     states: Float32
     situations: NDArray[np.str_]
@@ -91,20 +92,22 @@ def fit_projection(
     neighbours: int | None = None,
     parts: Path | None = None,
 ) -> SavedEmbedding:
-    """Fit a projection on all dialogues of a collection; the same collection and seed give the same one.
+    """Fit a projection on all dialogues of a collection; the same for the same data and seed.
 
     Args:
         collection: to fit on.
         method: one of METHODS.
         layer: one of LAYERS.
         dims: 2 or 3; a plane has 2.
-        points: about how many frames of single speakers to fit on (None: POINTS). Formulas are fitted on frames as often as they occur;
-            of t-SNE's and UMAP's, which are few, half are drawn alike from every situation, so that rare moments are seen.
+        points: about how many frames of single speakers to fit on (None: POINTS). Formulas are
+            fitted on frames as often as they occur; of t-SNE's and UMAP's, which are few, half are
+            drawn alike from every situation, so that rare moments are seen.
         seed: of all chance.
         refits: how often to fit again; 0 leaves stability unknown.
         perplexity: of t-SNE.
         neighbours: of UMAP.
-        parts: folder for the fits that are done already, so that work that was cut short is gone on with; removed in the end.
+        parts: folder for the fits that are done already, so that work that was cut short is gone on
+            with; removed in the end.
     Raises:
         ConfigError: what cannot be fitted.
     """
@@ -139,7 +142,11 @@ def fit_projection(
     frames = sum(collection.frame_count(number) for number in range(len(collection.dialogues)))
     minutes = frames / collection.frame_rate_hz / 60
     settings |= {"minutes": minutes} | projection.settings
-    fitted_on = f"Fitted on {len(sample.states)} frames of single speakers from {_counted(len(collection.dialogues), 'dialogue')} ({minutes:.1f} minutes)."
+    dialogues = _counted(len(collection.dialogues), "dialogue")
+    fitted_on = (
+        f"Fitted on {len(sample.states)} frames of single speakers from {dialogues} "
+        f"({minutes:.1f} minutes)."
+    )
     about = f"{projection.about} {fitted_on}"
     named = {"model": collection.about.model, "weights_sha256": collection.about.weights_sha256}
     return replace(projection, layer=layer, settings=settings, about=about, **named)
@@ -168,7 +175,8 @@ def fit_sample(
         )
     if sample.states.shape[1] <= dims:
         raise ConfigError(
-            f"expected states of more than {dims} values for a projection with {dims} dimensions, got {sample.states.shape[1]}"
+            f"expected states of more than {dims} values for a projection with {dims} dimensions, "
+            f"got {sample.states.shape[1]}"
         )
     fitted = _fit_formula if method in FORMULAS else _fit_references
     perplexity = min(perplexity or PERPLEXITY, (count - 1) / 3)
@@ -192,7 +200,9 @@ def fit_sample(
 def projection_for(
     collection: Collection, path: Path | None, layer: str = "latent", dims: int = 2
 ) -> SavedEmbedding:
-    """The projection in which a view shows a collection: a file's; else the bundled plane, if it is of this network; else its PCA.
+    """The projection in which a view shows a collection.
+
+    That is the file's; else the bundled plane, if it is of this network; else the collection's PCA.
 
     Args:
         collection: to show.
@@ -207,7 +217,8 @@ def projection_for(
         if projection.weights_sha256 != network.weights_sha256:
             raise ConfigError(
                 f"{path}: expected a projection of {network.model} ({network.weights_sha256[:8]}), "
-                f"got one of {projection.model or 'another network'} ({projection.weights_sha256[:8]})"
+                f"got one of {projection.model or 'another network'} "
+                f"({projection.weights_sha256[:8]})"
             )
         if (
             projection.layer not in network.sizes
@@ -215,7 +226,8 @@ def projection_for(
         ):
             sizes = ", ".join(f"{name}: {size}" for name, size in network.sizes.items())
             raise ConfigError(
-                f"{path}: expected a projection of a layer with these values, {sizes}; got {projection.width} of {projection.layer!r}"
+                f"{path}: expected a projection of a layer with these values, {sizes}; got "
+                f"{projection.width} of {projection.layer!r}"
             )
         return projection
     if layer == "latent" and dims == 2:
@@ -248,7 +260,8 @@ def placer(projection: SavedEmbedding) -> Placer:
     def placed(states: Float32) -> Float32:
         if states.ndim != 2 or states.shape[1] != projection.width:
             raise ConfigError(
-                f"expected states (N, {projection.width}), as the projection was fitted on, got {states.shape}"
+                f"expected states (N, {projection.width}), as the projection was fitted on, got "
+                f"{states.shape}"
             )
         blocks = [
             rebuilt(states[start : start + PLACED_AT_ONCE])
@@ -331,7 +344,7 @@ def _formula(sample: Sample, method: str, dims: int, seed: int) -> Formula:
 
 
 def _resampled(dialogues: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Rows of as many dialogues as there are, drawn with replacement; of one dialogue, such rows of it."""
+    """Rows of as many dialogues as there are, drawn with replacement; of one dialogue, its rows."""
     names = np.unique(dialogues)
     if len(names) == 1:
         return rng.integers(len(dialogues), size=len(dialogues))
@@ -457,7 +470,10 @@ def _landmarks(places: Float32, situations: NDArray[np.str_]) -> dict[str, tuple
 
 
 def _signs(landmarks: dict[str, tuple[float, ...]], dims: int) -> Float32:
-    """By which directions are turned so that speaking lies to the right of listening, and about to speak above done, where they occur."""
+    """By which directions are turned, so that pictures of different fits look alike.
+
+    Speaking lies to the right of listening, about to speak above done, where they occur.
+    """
     signs = np.ones(dims, np.float32)
     for axis, (greater, smaller) in enumerate(
         (("speaking", "listening"), ("about to speak", "done"))

@@ -1,9 +1,10 @@
-"""`turnstream latents place`: where other dialogues lie in a projection that was fitted before, frame by frame, as a table.
+"""`turnstream latents place`: where other dialogues lie in a fitted projection, as a table.
 
 turnstream latents place COLLECTION --embedding space.json --out places.csv
 
-Columns: dialogue, speaker, frame, time_s (end of the frame), situation, x, y, and z where there is one. Dialogues are placed one after
-another and kept beside the table until all are done, so work that was cut short is gone on with.
+Columns: dialogue, speaker, frame, time_s (end of the frame), situation, x, y, and z where there is
+one. Dialogues are placed one after another and kept beside the table until all are done, so work
+that was cut short is gone on with.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ....stream.saved_embedding import SavedEmbedding
 from ..bars import bar
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import Collection
-from ..options import option
+from ..options import add_out, option, shown
 from ..parts import Arrays, Parts, parts_beside
 from ..quality import quality_of
 from ..views import View, check_suffix
@@ -38,7 +39,7 @@ EVERY = {"tsne": 5, "umap": 5}  # frames: what has no formula takes a while to p
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents place`."""
     add_source_argument(parser)
-    option(parser, "--out FILE", "table to write, .csv or .parquet", kind=Path, required=True)
+    add_out(parser, what="table to write, .csv or .parquet", metavar="FILE")
     option(
         parser,
         "--embedding FILE.json",
@@ -57,8 +58,7 @@ def main(args: argparse.Namespace) -> int:
         view = place_collection(
             collection, projection_for(collection, args.embedding), args.out, args.every
         )
-    print(f"{view.caption}\n{view.path}")
-    return 0
+    return shown(view)
 
 
 def place_collection(
@@ -144,4 +144,8 @@ def _caption(collection: Collection, projection: SavedEmbedding, rows: int, ever
     which = "every frame" if every == 1 else f"every {every}th frame"
     if rows == 0:
         return f"No places: {dialogues} without frames."
-    return f"{rows} places, of {which} and both speakers of {dialogues}, in a projection ({projection.method}) of {projection.layer!r} that holds still. {quality_of(collection).in_words()}"
+    return (
+        f"{rows} places, of {which} and both speakers of {dialogues}, in a projection "
+        f"({projection.method}) of {projection.layer!r} that holds still. "
+        f"{quality_of(collection).in_words()}"
+    )

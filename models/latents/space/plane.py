@@ -1,8 +1,9 @@
 """A fixed plane through the space of latent states, in which a conversation's path can be watched.
 
-The plane is spanned by two principal components of a layer's states in many dialogues: the first, along which they vary most
-(speaking or not, as it turns out), and, of the next few, the one that best tells who is done from who only pauses, which is what
-the model is for. One such plane is fitted for the bundled model and shipped with it, so that the same state is at the same place in
+The plane is spanned by two principal components of a layer's states in many dialogues: the first,
+along which they vary most (speaking or not, as it turns out), and, of the next few, the one that
+best tells who is done from who only pauses, which is what the model is for. One such plane is
+fitted for the bundled model and shipped with it, so that the same state is at the same place in
 every conversation:
 
     turnstream latents project COLLECTION --method plane --out plane.json
@@ -24,14 +25,15 @@ Float32 = NDArray[np.float32]
 def fit_plane(states: Float32, situations: NDArray[np.str_]) -> Formula:
     """Fit the plane; the same states give the same plane up to the signs of its directions.
 
-    Without states of both "done" and "pausing" the second direction is the second principal component.
+    Without states of both "done" and "pausing" the second direction is the second principal
+    component.
 
     Args:
         states: of single speakers, (N, H).
         situations: of each, one of SITUATIONS, (N,).
     Returns:
-        One linear layer with orthonormal rows; `principal`, which components these are, from 1, and `explained`, the share of the variance
-        that lies in each, among the settings.
+        One linear layer with orthonormal rows; `principal`, which components these are, from 1, and
+        `explained`, the share of the variance that lies in each, among the settings.
     Raises:
         ConfigError: fewer than three states, or shapes that do not fit.
     """
@@ -42,7 +44,8 @@ def fit_plane(states: Float32, situations: NDArray[np.str_]) -> Formula:
         or situations.shape != states.shape[:1]
     ):
         raise ConfigError(
-            f"expected at least 3 states (N, H >= 2) and their situations (N,), got {states.shape} and {situations.shape}"
+            f"expected at least 3 states (N, H >= 2) and their situations (N,), got {states.shape} "
+            f"and {situations.shape}"
         )
     mean, directions, explained = principal_directions(states, CANDIDATES)
     places = (states - mean) @ directions.T
@@ -80,14 +83,15 @@ def fit_pca(states: Float32, dims: int) -> Formula:
     return Formula(
         (DenseLayer(rows.astype(np.float32), (-rows @ mean).astype(np.float32)),),
         settings={"explained": [float(share) for share in explained]},
-        about=f"The first {dims} principal components, with {', '.join(shares[:-1])} and {shares[-1]} of the variance.",
+        about=f"The first {dims} principal components, with {', '.join(shares[:-1])} and "
+        f"{shares[-1]} of the variance.",
     )
 
 
 def principal_directions(
     states: Float32, count: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Mean (H,), first principal directions (K, H) and the share of the variance in each (K,) of states (N, H)."""
+    """Mean (H,), principal directions (K, H) and their shares of variance (K,) of states (N, H)."""
     mean = states.mean(axis=0, dtype=np.float64)
     centred = states - mean
     _, variances, directions = np.linalg.svd(
@@ -97,7 +101,7 @@ def principal_directions(
 
 
 def _most_telling(done: NDArray[np.float64], pausing: NDArray[np.float64]) -> int:
-    """The column in which the two (N, K) lie farthest apart, by their spread; the first without both."""
+    """The column in which the two (N, K) lie farthest apart, by spread; the first without both."""
     if len(done) < 2 or len(pausing) < 2:
         return 0
     spread = np.sqrt(done.var(axis=0) + pausing.var(axis=0)) + np.finfo(float).tiny

@@ -1,4 +1,4 @@
-"""`turnstream latents project`: a projection of a layer's states, fitted once over many dialogues, to a file in which others are placed.
+"""`turnstream latents project`: fits a projection of a layer's states, in which others are placed.
 
 turnstream latents project COLLECTION --method tsne --layer latent --out space.json --plot space.png
 """
@@ -13,9 +13,9 @@ import numpy as np
 
 from ....stream.saved_embedding import METHODS, SavedEmbedding
 from ..collect import add_model_argument, add_source_argument, opened_collection
-from ..collection import LAYERS, Collection
+from ..collection import Collection
 from ..moments import SITUATIONS
-from ..options import option
+from ..options import add_layer, add_out, add_seed, option
 from ..parts import parts_beside
 from ..quality import quality_of
 from ..views import View, check_suffix
@@ -28,15 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents project`."""
     add_source_argument(parser)
     option(parser, "--method", "method of embedding", choices=METHODS, required=True)
-    option(parser, "--out FILE.json", "file for the embedding", kind=Path, required=True)
+    add_out(parser, what="embedding to write", metavar="FILE.json")
     option(parser, "--plot FILE.png", "also draw a picture of it", kind=Path)
-    option(
-        parser,
-        "--layer",
-        "layer to project (default latent, the last one)",
-        "latent",
-        choices=LAYERS,
-    )
+    add_layer(parser, "layer to project")
     option(parser, "--dims", "dimensions to project to", 2, choices=(2, 3))
     option(
         parser,
@@ -45,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         kind=int,
     )
     option(parser, "--refits N", "fit again N times, to see what survives", REFITS)
-    option(parser, "--seed N", "seed of all random draws", 0)
+    add_seed(parser)
     option(parser, "--perplexity N", "perplexity of t-SNE (default 30)", kind=float)
     option(parser, "--neighbours N", "neighbours in UMAP (default 15)", kind=int)
     add_model_argument(parser)
@@ -95,7 +89,9 @@ def project(
 
 
 def draw_projection(projection: SavedEmbedding, path: Path, quality: str = "") -> View:
-    """A picture of a projection's places by situation, landmarks named; points of neighbourhoods that do not survive refits are hollow.
+    """A picture of a projection's places by situation, landmarks named.
+
+    Points of neighbourhoods that do not survive refits are hollow.
 
     Args:
         projection: with places.
@@ -123,12 +119,21 @@ def draw_projection(projection: SavedEmbedding, path: Path, quality: str = "") -
 
 def caption_of(projection: SavedEmbedding) -> str:
     """What is drawn, what its directions are, and how far it can be believed."""
-    shown = f"Each point is what the network holds in mind of one speaker in one frame, {len(projection.places)} of them."
-    meaning = "Half of the points are drawn alike from every situation, so rare ones look more frequent than they are; named markers are mean places"
+    shown = (
+        "Each point is what the network holds in mind of one speaker in one frame, "
+        f"{len(projection.places)} of them."
+    )
+    meaning = (
+        "Half of the points are drawn alike from every situation, so rare ones look more frequent "
+        "than they are; named markers are mean places"
+    )
     if projection.has_formula:
         meaning += "."
     else:
-        meaning += ", which may lie between groups. Only neighbourhoods mean anything here: distances between groups and their sizes do not."
+        meaning += (
+            ", which may lie between groups. Only neighbourhoods mean anything here: distances "
+            "between groups and their sizes do not."
+        )
     return " ".join([shown, projection.about, meaning, trust_in_words(projection)])
 
 

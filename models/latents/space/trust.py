@@ -7,7 +7,8 @@ Trustworthiness falls with every point that is near in the picture and not among
 continuity, with every one that is near among the states and not in the picture (Venna & Kaski
 2001). Both count by rank, and so are near 1 of almost any picture of many points. Stability asks
 which neighbourhoods of the picture are there again when the projection is fitted again. A
-neighbourhood that loses half of its members or more (UNSTABLE) is a whim of this fit, and is marked.
+neighbourhood that loses half of its members or more (UNSTABLE) is a whim of this fit, and is
+marked.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def faithfulness(states: Float32, places: Float32) -> dict[str, float]:
 
 
 def overlap(one: Points, other: Points) -> Float32:
-    """Of each point, the share of its nearest neighbours in one space that are so in the other, (N,).
+    """Of each point, the share of nearest neighbours in one space that are so in the other, (N,).
 
     Args:
         one, other: the same points, (N, any) each.
@@ -80,7 +81,9 @@ def overlap_in_words(share: float, count: int) -> str:
 
 
 def stability(places: Float32, refits: Sequence[Float32]) -> Float32:
-    """Of each point, the share of its nearest neighbours that are among them in a refit, the mean over refits, (N,); NaN without any.
+    """Of each point, the share of nearest neighbours that stay in a refit, mean over refits, (N,).
+
+    NaN without refits.
 
     Args:
         places: (N, D).
@@ -99,7 +102,10 @@ def nearest(places: Points, count: int) -> NDArray[np.int64]:
 
 
 def summary(shares: Float32) -> dict[str, float]:
-    """What stability amounts to: its mean, what chance would give, and the share of points that are marked. Empty without refits."""
+    """What stability amounts to: its mean, chance's, and the share of points that are marked.
+
+    Empty without refits.
+    """
     if np.isnan(shares).any():
         return {}
     chance = neighbours_of(len(shares)) / (len(shares) - 1)

@@ -1,14 +1,15 @@
-"""One picture for many stages of a network: the same points at every stage, projected so that what does not change does not move.
+"""One picture for many stages of a network, in which what does not change does not move.
 
-Fitted one by one, t-SNE and UMAP turn, mirror and rearrange the picture from stage to stage, and an animation shows their whims. Here all
-stages are fitted together:
+Fitted one by one, t-SNE and UMAP turn, mirror and rearrange the picture from stage to stage, and an
+animation shows their whims. Here all stages are fitted together:
 
 - pca: principal components of all stages at once.
 - tsne, umap: with a penalty on ways between stages (space/embed.py).
 
-Stages are first turned onto each other in their own space (orthogonal Procrustes), so that networks whose units are in another order, or whose
-layers have another width, can be compared: a turn changes no distance. How still the picture is, is measured: `drift` compares points that did
-not change with their places, beside projections that were fitted apart and only turned onto each other.
+Stages are first turned onto each other in their own space (orthogonal Procrustes), so that networks
+whose units are in another order, or whose layers have another width, can be compared: a turn
+changes no distance. How still the picture is, is measured: `drift` compares points that did not
+change with their places, beside projections that were fitted apart and only turned onto each other.
 
 Source: Schoenemann 1966 for orthogonal Procrustes.
 """
@@ -38,12 +39,16 @@ Stages = Sequence[NDArray[np.floating[Any]]]
 
 @dataclass(frozen=True)
 class Drift:
-    """How still a picture is, in units of its radius (root mean square distance from its middle), medians over points.
+    """How still a picture is: medians over points, in units of its radius.
+
+    The radius is the root mean square distance from its middle.
 
     Attributes:
-        still: way between two stages of the STILL_SHARE of points whose neighbours change least, mean over stages.
+        still: way between two stages of the STILL_SHARE of points whose neighbours change least,
+            mean over stages.
         all: of all points.
-        same: way of all points between two stages that are the same states twice: what is left is the projection's whim.
+        same: way of all points between two stages that are the same states twice: what is left is
+            the projection's whim.
         overlap: of neighbours in the states and in the pictures (trust.py), mean over stages: what
             holding still costs.
     """
@@ -55,7 +60,9 @@ class Drift:
 
 
 def turned_onto(stage: NDArray[np.floating[Any]], reference: NDArray[np.floating[Any]]) -> Floats:
-    """A stage turned (and mirrored) about its middle to lie as near as it can to a reference of the same points, and centred like it.
+    """A stage centred, and turned (and mirrored) to lie as near as it can to a reference.
+
+    The reference has the same points and is centred, too.
 
     Args:
         stage: (N, H).
@@ -108,7 +115,7 @@ def fit_together(
 
 
 def fit_apart(stages: Stages, method: str, dims: int = 2, seed: int = 0) -> Floats:
-    """The same without holding anything still: each stage fitted on its own, then turned onto the one before it. (E, N, dims)."""
+    """Each stage fitted on its own, then turned onto the one before it, (E, N, dims)."""
     check_stages(stages)
     places: list[Floats] = []
     for number, stage in enumerate(stages):
@@ -150,7 +157,8 @@ def check_stages(stages: Stages) -> None:
     shapes = [stage.shape for stage in stages]
     if any(len(shape) != 2 or shape[0] != shapes[0][0] or shape[1] < 2 for shape in shapes):
         raise ConfigError(
-            f"expected states (N, H >= 2) of the same N points at every stage, got shapes {', '.join(map(str, shapes))}"
+            "expected states (N, H >= 2) of the same N points at every stage, got shapes "
+            f"{', '.join(map(str, shapes))}"
         )
     if shapes[0][0] < LEAST_POINTS:
         raise ConfigError(f"expected at least {LEAST_POINTS} points, got {shapes[0][0]}")

@@ -1,8 +1,11 @@
-"""`turnstream latents animate`: how the same points lie at every stage of training, or in several networks, moving from one to the next.
+"""`turnstream latents animate`: how the same points move from stage to stage of training.
 
-turnstream latents animate RUN --source MANIFEST --out animation.html          (a run trained with --snapshots)
-turnstream latents animate RUN_A RUN_B --source MANIFEST --out two.html        (networks side by side)
-turnstream latents animate epoch1.csv epoch2.csv ... --out animation.html      (anyone's representations, stages.py)
+turnstream latents animate RUN --source MANIFEST --out animation.html
+turnstream latents animate RUN_A RUN_B --source MANIFEST --out two.html
+turnstream latents animate epoch1.csv epoch2.csv ... --out animation.html
+
+The first takes a run that was trained with --snapshots, the second compares networks, the third
+takes anyone's representations (stages.py).
 """
 
 from __future__ import annotations
@@ -11,17 +14,16 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ....stream.errors import ConfigError
-from ...checkpoint import weights_sha256
 from ...runs.run_folder import SNAPSHOTS, find_snapshots
-from ...turn_model import TurnModel
 from ..bars import bar
-from ..collect import load_network, name_of, opened_collection
-from ..collection import LAYERS, Collection
-from ..options import option
+from ..collect import check_checkpoint, load_network, name_of, opened_collection
+from ..collection import Collection
+from ..options import add_layer, add_out, add_seed, option, shown
 from ..parts import parts_beside
 from ..paths.heard import described_dialogues, hearing
 from ..paths.page import write_view
@@ -40,6 +42,9 @@ from .aligned import (
     radius,
 )
 from .stages import Stages, follow, read_csv_stages, read_stages, write_stages
+
+if TYPE_CHECKING:
+    from ...turn_model import TurnModel
 
 MOST_POINTS = 4000  # that a page moves smoothly
 NEAR = 8  # neighbours that the page knows of a point
@@ -76,15 +81,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option(
         parser,
         "--source SOURCE",
-        "dialogues whose moments are followed: manifest, audio file or collection (not for CSV files)",
+        "dialogues whose moments are followed: manifest, audio file or collection (not for CSV "
+        "files)",
         kind=Path,
     )
-    option(parser, "--out FILE.html", "file for the page", kind=Path, required=True)
+    add_out(parser, what="page to write", metavar="FILE.html")
     option(parser, "--csv FOLDER", "also write the states, one CSV file per stage", kind=Path)
     option(parser, "--method", "method of embedding", "tsne", choices=METHODS)
-    option(
-        parser, "--layer", "layer to show (default latent, the last one)", "latent", choices=LAYERS
-    )
+    add_layer(parser, "layer to show")
     option(
         parser,
         "--points N",
@@ -92,7 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         800,
     )
     option(parser, "--dims", "dimensions of the page", 2, choices=(2, 3))
-    option(parser, "--seed N", "seed of all random draws", 0)
+    add_seed(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -106,8 +110,7 @@ def main(args: argparse.Namespace) -> int:
     if args.csv:
         write_stages(stages, args.csv)
     view = animation_page(animate(stages, args.method, args.dims, args.seed), args.out)
-    print(f"{view.caption}\n{view.path}")
-    return 0
+    return shown(view)
 
 
 def gather(
@@ -148,22 +151,21 @@ def gather(
         folders = list(find_snapshots(paths[0]).values())
         if len(folders) < 2:
             raise ConfigError(
-                f"{paths[0]}: expected a run with two or more snapshots in {SNAPSHOTS}/ (`turnstream train --snapshots`), or several checkpoints, "
+                f"{paths[0]}: expected a run with two or more snapshots in {SNAPSHOTS}/ "
+                "(`turnstream train --snapshots`), or several checkpoints, "
                 f"got {len(folders)} snapshots"
             )
-    networks = {
-        (folder.name if len(paths) == 1 else name_of(folder)): load_network(folder)
-        for folder in folders
-    }
-    if len(networks) < len(folders):
+    names = [folder.name if len(paths) == 1 else name_of(folder) for folder in folders]
+    if len(set(names)) < len(folders):
         raise ConfigError(
             f"expected checkpoints with names of their own, got {', '.join(map(str, folders))}"
         )
-    with (
-        opened_collection(source, None)
-        if source.is_dir()
-        else opened_collection(source, folders[-1]) as collection
-    ):
+    for folder in folders:
+        check_checkpoint(folder)  # of all, before any is loaded
+    with opened_collection(source, None if source.is_dir() else folders[-1]) as collection:
+        from ...checkpoint import weights_sha256
+
+        networks = dict(zip(names, map(load_network, folders), strict=True))
         stages = moving_stages(networks, collection, points, layer, seed, kept)
         last = list(networks.values())[-1]
         if weights_sha256(last) == collection.about.weights_sha256:
@@ -203,9 +205,9 @@ def animate(stages: Stages, method: str, dims: int = 2, seed: int = 0) -> Animat
     """Fit one picture for all stages and measure how still it is."""
     same = [stages.states[-1], stages.states[-1]]
     work = tsne_work(len(stages.names)) + tsne_work(2) if method == "tsne" else 1
-    with bar(None, "fit together", "fit", work) as shown:
-        places = fit_together(stages.states, method, dims, seed, shown.update)
-        twice = fit_together(same, method, dims, seed, shown.update)
+    with bar(None, "fit together", "fit", work) as progress:
+        places = fit_together(stages.states, method, dims, seed, progress.update)
+        twice = fit_together(same, method, dims, seed, progress.update)
     apart = fit_apart(stages.states, method, dims, seed)
     return Animated(
         stages,
@@ -226,7 +228,7 @@ def animation_page(animated: Animated, out: Path) -> View:
     stages = animated.stages
     title = TITLES[stages.origin]
     caption = describe(animated)
-    shown = {
+    section = {
         "names": stages.names,
         "ids": stages.ids,
         "labels": {
@@ -240,7 +242,7 @@ def animation_page(animated: Animated, out: Path) -> View:
         "near": np.stack([near_among(states, NEAR) for states in stages.states]),
         "moments": stages.moments,
     }
-    return write_view(out, title, caption, stages.heard | {"stages": shown})
+    return write_view(out, title, caption, stages.heard | {"stages": section})
 
 
 def describe(animated: Animated) -> str:
@@ -249,13 +251,19 @@ def describe(animated: Animated) -> str:
     first, last = stages.names[0], stages.names[-1]
     moved = np.linalg.norm(animated.places[-1] - animated.places[0], axis=1)
     words = (
-        f"The same {len(stages.ids)} points at {len(stages.names)} stages, from {first} to {last}, projected together by {animated.method}. "
-        f"Ways are given in the picture's radius: between two stages the {100 * STILL_SHARE:.0f} % of points whose {NEIGHBOURS} nearest neighbours in the full "
-        f"space change least move {together.still:.2f} (fitted apart and turned onto each other: {apart.still:.2f}), all points {together.all:.2f} "
-        f"({apart.all:.2f}). The last stage shown twice, where nothing changes, moves {together.same:.3f} ({apart.same:.3f}). "
-        f"{together.overlap:.0%} of a point's {NEIGHBOURS} nearest neighbours among the full states are its nearest here, too ({apart.overlap:.0%} fitted "
+        f"The same {len(stages.ids)} points at {len(stages.names)} stages, from {first} to {last}, "
+        f"projected together by {animated.method}. "
+        f"Ways are given in the picture's radius: between two stages the {100 * STILL_SHARE:.0f} % "
+        f"of points whose {NEIGHBOURS} nearest neighbours in the full "
+        f"space change least move {together.still:.2f} (fitted apart and turned onto each other: "
+        f"{apart.still:.2f}), all points {together.all:.2f} "
+        f"({apart.all:.2f}). The last stage shown twice, where nothing changes, moves "
+        f"{together.same:.3f} ({apart.same:.3f}). "
+        f"{together.overlap:.0%} of a point's {NEIGHBOURS} nearest neighbours among the full "
+        f"states are its nearest here, too ({apart.overlap:.0%} fitted "
         f"apart): holding still costs {max(0.0, apart.overlap - together.overlap):.0%}. "
-        f"From {first} to {last} half of the points move more than {np.median(moved) / radius(animated.places):.2f}. "
+        f"From {first} to {last} half of the points move more than "
+        f"{np.median(moved) / radius(animated.places):.2f}. "
     )
     return " ".join(part for part in (words.strip(), _mistakes(stages), stages.quality) if part)
 
@@ -278,5 +286,8 @@ def _mistakes(stages: Stages) -> str:
             f"Of the points with a mark, {' and '.join(said)}; {always} are wrong at every stage."
         )
     (first, before), (last, after) = ends
-    told = f"{100 * before.mean():.0f} % are told wrongly at {first} and {100 * after.mean():.0f} % at {last}"
+    told = (
+        f"{100 * before.mean():.0f} % are told wrongly at {first} and {100 * after.mean():.0f} % "
+        f"at {last}"
+    )
     return f"Of {len(after)} shifts and holds {told}; {always} are wrong at every stage."

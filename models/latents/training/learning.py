@@ -22,28 +22,29 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
 from ....stream.errors import ConfigError
-from ...checkpoint import weights_sha256
 from ...dialogues.activity import FRAME_RATE_HZ
 from ...evaluation.measures import Estimate, consecutive, estimate, sums_by_dialogue
 from ...runs.run_folder import SNAPSHOTS, find_snapshots
-from ...turn_model import TurnModel
 from ..bars import bar
 from ..collect import load_network, opened_collection
 from ..collection import Collection
 from ..memory.held_out import log_loss
 from ..memory.past import ALL, fixed_order_baseline, recent_sound, score_with_past
 from ..memory.readings import Readings, decisive_readings, silence_readings
-from ..options import option
+from ..options import add_out, check_files, option, shown
 from ..parts import Parts, parts_beside
 from ..quality import Quality, measure_quality
-from ..views import LIGHT, View, check_suffix, legend_below, picture
+from ..views import LIGHT, View, legend_below, picture
+
+if TYPE_CHECKING:
+    from ...turn_model import TurnModel
 
 ORDERS = (1, 4, 16, 64, 128)  # frames that the baselines see
 PASTS_S = (0.25, 1.0, 4.0, 16.0, ALL)
@@ -139,20 +140,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         kind=Path,
         required=True,
     )
-    option(parser, "--out FILE.png", "file for the picture", kind=Path, required=True)
-    option(parser, "--csv FILE.csv", "also write the figures as a table", kind=Path)
+    add_out(parser, csv="the figures as a table")
     option(parser, "--moments N", "number of moments to measure at", MOMENTS)
 
 
 def main(args: argparse.Namespace) -> int:
     """Measure, draw, and say what was learned first."""
-    check_suffix(args.out, ".png")
-    if args.csv:
-        check_suffix(args.csv, ".csv")
+    check_files(args, ".png")
     snapshots = find_snapshots(args.run)
     if len(snapshots) < 2:
         raise ConfigError(
-            f"{args.run}: expected a run with two or more snapshots in {SNAPSHOTS}/ (`turnstream train --snapshots`), got {len(snapshots)}"
+            f"{args.run}: expected a run with two or more snapshots in {SNAPSHOTS}/ (`turnstream "
+            f"train --snapshots`), got {len(snapshots)}"
         )
     last = list(snapshots.values())[-1]
     with opened_collection(args.source, None if args.source.is_dir() else last) as collection:
@@ -161,8 +160,7 @@ def main(args: argparse.Namespace) -> int:
         write_learning(found, args.csv)
     view = draw_learning(found, args.out)
     Parts(parts_beside(args.out), "").remove()
-    print(f"{view.caption}\n{view.path}")
-    return 0
+    return shown(view)
 
 
 def learn(
@@ -175,10 +173,13 @@ def learn(
 
     Args:
         snapshots: folders by step.
-        collection: dialogues with sound, two or more, since a baseline is judged where it was not fitted.
+        collection: dialogues with sound, two or more, since a baseline is judged where it was not
+            fitted.
         moments: how many to ask at.
         kept: result beside which the answers of each snapshot are kept; None keeps none.
     """
+    from ...checkpoint import weights_sha256
+
     readings = decisive_readings(collection, moments)
     networks = {step: load_network(folder) for step, folder in snapshots.items()}
     sound = recent_sound(next(iter(networks.values())), collection, readings, ORDERS)
@@ -334,9 +335,9 @@ def describe(found: Learning) -> str:
         f"Its loss at the end is {against.value:+.3f} ({against.low:+.3f} to {against.high:+.3f}) "
         f"against the best of them, {best / found.counts.sum():.3f}. Right: the loss {moves} from "
         f"{first[-1]:.3f} to {last[-1]:.3f} (a coin has {np.log(2):.3f}, knowing only how often "
-        f"each speaker comes next {found.chance_losses.sum() / found.counts.sum():.3f}); at the end "
-        f"hearing everything instead of the last second {longer}, hearing the last second instead "
-        f"of {PASTS_S[0]:g} s {second}.",
+        f"each speaker comes next {found.chance_losses.sum() / found.counts.sum():.3f}); at the "
+        f"end hearing everything instead of the last second {longer}, hearing the last second "
+        f"instead of {PASTS_S[0]:g} s {second}.",
         "" if found.quality is None else found.quality.in_words(),
     ]
     return " ".join(words).strip()
@@ -346,8 +347,8 @@ def _verdict(found: Learning) -> str:
     """What can be said of the order of learning, with the test that shows it."""
     if not found.above_chance():
         return (
-            "At these moments the network is not measurably better than chance, so nothing is said of "
-            "what it learned first."
+            "At these moments the network is not measurably better than chance, so nothing is said "
+            "of what it learned first."
         )
     later = found.steps_later()
     order = (

@@ -1,8 +1,9 @@
-"""The same points at several stages: states of one run's snapshots, of several networks, or from anyone's CSV files.
+"""The same points at several stages: of a run's snapshots, several networks, or CSV files.
 
-A CSV file is one stage: a row per point. Its representation is one series of numbered columns (`d0`, `d1`, ...; or `latent_0`, ...), from 0 or 1 on without
-a gap; `id` says which point a row is (without it the row's place does), `wrong` (0 or 1) that the network got it wrong at that stage; all others are
-labels, such as `speaker1` or `year2` as well.
+A CSV file is one stage: a row per point. Its representation is one series of numbered columns
+(`d0`, `d1`, ...; or `latent_0`, ...), from 0 or 1 on without a gap; `id` says which point a row is
+(without it the row's place does), `wrong` (0 or 1) that the network got it wrong at that stage; all
+others are labels, such as `speaker1` or `year2` as well.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ....stream.errors import ConfigError
-from ...checkpoint import weights_sha256
-from ...evaluation.torch_runner import run_dialogue
-from ...turn_model import TurnModel
 from ..bars import bar
 from ..collection import Collection
 from ..memory.readings import silence_readings, sound_at
 from ..parts import Parts
+
+if TYPE_CHECKING:
+    from ...turn_model import TurnModel
 
 VALUE = re.compile(r"([A-Za-z_]*)(\d+)")
 EVENT_SHARE = 0.5  # of the points at most that are shifts and holds
@@ -42,8 +43,10 @@ class Stages:
         states: (N, H) each; H may differ.
         ids: of the points.
         labels: of the points, (N,) of text or numbers, by name.
-        wrong: (E, N), 1 where the network got the point wrong at that stage, NaN where it is no event; None where nobody knows.
-        origin: a run over its training, several networks, or CSV files of anyone, in which nobody says what the points are.
+        wrong: (E, N), 1 where the network got the point wrong at that stage, NaN where it is no
+            event; None where nobody knows.
+        origin: a run over its training, several networks, or CSV files of anyone, in which nobody
+            says what the points are.
         quality: how good the last network is, in words.
         heard: what a page needs to hear the points (paths/page.py); {} of files.
         moments: `number`, `frame` and `speaker` of each point, (N,); None of files.
@@ -85,7 +88,9 @@ class Followed:
 
 
 def follow(collection: Collection, count: int, seed: int = 0) -> Followed:
-    """Choose moments: shifts and holds, read 0.25 s into their silence in the speaker before it, and frames of all situations.
+    """Choose moments: frames of all situations, and shifts and holds.
+
+    Shifts and holds are read 0.25 s into their silence, in the speaker before it.
 
     Args:
         collection: of dialogues.
@@ -138,8 +143,11 @@ def read_stages(
         collection: that the moments are of, with sound.
         followed: the moments.
         layer: "latent" or "latent_speaker".
-        kept: folder for what has been heard of each dialogue, so that work that was cut short is gone on with; removed in the end.
+        kept: folder for what has been heard of each dialogue, so that work that was cut short is
+            gone on with; removed in the end.
     """
+    from ...checkpoint import weights_sha256
+
     weights = {name: weights_sha256(model) for name, model in networks.items()}
     moments = hashlib.sha256(
         b"".join(
@@ -191,7 +199,12 @@ def _read_dialogue(
     speaker: NDArray[np.int64],
     layer: str,
 ) -> dict[str, NDArray[Any]]:
-    """States of every network at moments of one dialogue, (N, H) each, and whether it says there that the other will speak next, (E, N)."""
+    """States of every network at moments of one dialogue, (N, H) each, and its answers, (E, N).
+
+    An answer is whether the other will speak next.
+    """
+    from ...evaluation.torch_runner import run_dialogue
+
     found: dict[str, NDArray[Any]] = {"shift": np.zeros((len(networks), len(heard_s)), bool)}
     for stage, model in enumerate(networks.values()):
         heard = list(
@@ -244,20 +257,23 @@ def write_stages(stages: Stages, folder: Path) -> list[Path]:
 
 
 def read_csv_stages(paths: Sequence[Path], points: int | None = None, seed: int = 0) -> Stages:
-    """Stages from files; points that are not in all of them are left out, and the labels are those of the last file.
+    """Stages from files: points that are in all of them, with the labels of the last file.
 
     Args:
         paths: of the files, in order.
-        points: how many at most, drawn from those in all files; of others only the ids are held. None takes all.
+        points: how many at most, drawn from those in all files; of others only the ids are held.
+            None takes all.
         seed: of the draw.
     Raises:
-        ConfigError: a file that cannot be read, without numbered columns, with a value that is no number, or an id twice; no common points.
+        ConfigError: a file that cannot be read, without numbered columns, with a value that is no
+            number, or an id twice; no common points.
     """
     ids = [dict.fromkeys(name for name, _ in _read_rows(path)) for path in paths]
     common = [name for name in ids[-1] if all(name in names for names in ids)]
     if not common:
         raise ConfigError(
-            f"expected the same points in {', '.join(str(path) for path in paths)}, got no common id"
+            f"expected the same points in {', '.join(str(path) for path in paths)}, got no common "
+            "id"
         )
     if points is not None and len(common) > points:
         common = [
@@ -347,8 +363,8 @@ def _numbered(path: Path, header: Sequence[str]) -> list[int]:
     if len(whole) != 1:
         got = ", ".join(f"{name}..." for name in whole) or ", ".join(header[:8]) or "nothing"
         raise ConfigError(
-            f"{path}: expected one series of columns that are numbered from 0 or 1 on (d0, d1, ...), "
-            f"got {got}"
+            f"{path}: expected one series of columns that are numbered from 0 or 1 on (d0, d1, "
+            f"...), got {got}"
         )
     (places,) = whole.values()
     return [places[number] for number in sorted(places)]

@@ -8,7 +8,6 @@ const pathsView = contents.paths && (() => {
   const FIRST = ["shift", "hold", "gap", "pause", "overlap", "backchannel", "correct", "wrong",
     "speaker", "listener", "question", "statement"]; // their order
   const MOST_GROUPS = 8;
-  const LEAST_SPREAD = 3; // paths, for an ellipse
   const hasPrediction = list.some((e) => e.predicted);
   const splits = [...new Set(list.map((e) => e.split))];
   const splitName = (name) => name || "no split";
@@ -164,149 +163,14 @@ const pathsView = contents.paths && (() => {
     return found;
   }
 
-  // ---- statistics, of true places ----
+  // ---- what is drawn and said ----
 
-  function meanAt(members, t) {
-    const there = members.map(([p, role]) => placeAt(p, role, t)).filter(Boolean);
-    if (!there.length || there.length < members.length / 2) return null;
-    return range(shown().dims).map((axis) => there.reduce((sum, place) => sum + place[axis],
-      0) / there.length);
-  }
-
-  // ---- layers ----
-
-  let entries = new Map();
+  const entries = new Map(); // of the legend
   const explain = (entry) => entries.set(entry.name, entry);
-  const line = (places, colour, more) => ({ kind: "line", places, colour, ...more });
-  const dots = (places, more) => ({ kind: "points", places, ...more });
-  const halo = (places, width) => line(places, kit.ink("--paper"), { width, alpha: 0.9 });
-  const told = (p) => () => inWords(list[p]);
-
-  /** Points that grow, and whose colour changes, with time. */
-  function timeDots(places, at, [small, large], alpha, text, pick) {
-    const [least, most] = at.reduce(([a, b], t) => [Math.min(a, t), Math.max(b, t)],
-      [Infinity, -Infinity]);
-    const share = (i) => (at[i] - least) / Math.max(most - least, 1e-6);
-    explain({ name: "seconds", low: said(least), high: said(most) });
-    return dots(places, { size: (i) => small + (large - small) * share(i), colour: (i) =>
-      ramp(share(i)), alpha, text, pick });
-  }
-
-  function groupLayers(groups, faint) {
-    const layers = [];
-    const alone = Math.min(0.6, 14 / groups.reduce((sum, g) => sum + g.members.length, 0));
-      // fainter, the more there are
-    const byTime = state.colour === "time";
-    if (state.single) {
-      for (const { entry, members } of groups) for (const [p, role] of members) {
-        layers.push(line(pathOf(p, role), byTime ? kit.ink("--soft") : entry.colour,
-          { width: byTime ? 0.6 : 1.2, dash: byTime ? [] : entry.dash, alpha: faint ? alone / 2
-          : byTime ? alone : Math.min(0.8, 2.5 * alone), text: told(p), pick: () =>
-          keyOf(p, role) }));
-      }
-      if (byTime && !faint) {
-        const all = groups.flatMap((g) => g.members).flatMap(([p, role]) => range(times().length)
-          .map((t) => [p, t, placeAt(p, role, t), role])).filter(([, , place]) => place);
-        layers.push(timeDots(all.map(([, , place]) => place), all.map(([, t]) => times()[t]),
-          [1, 3], all.length > 3000 ? 0.55 : 0.8,
-          (i) => `${inWords(list[all[i][0]])}\n${times()[all[i][1]].toFixed(2)} s`,
-          (i) => keyOf(all[i][0], all[i][3])));
-      }
-    }
-    if (!state.means || !groups.some((g) => g.members.length > 1)) return layers;
-    for (const { entry, members } of groups) {
-      const path = range(times().length).map((t) => meanAt(members, t));
-      const [zero, decision] = [stepAt(0), stepAt(paths.judged_s)];
-      const stops = [0, zero, decision].filter((t) => path[t]);
-      layers.push(halo(path, 8),
-        line(path, entry.colour, { width: 4.5, dash: entry.dash, text: (t) =>
-        `mean of ${entry.id}, ${times()[t].toFixed(2)} s` }));
-      layers.push(dots(stops.map((t) => path[t]),
-        { colour: (i) => (stops[i] === decision ? entry.colour : kit.ink("--paper")),
-        edge: entry.colour, symbol: entry.symbol, size: 6, alpha: 1, text: (i) =>
-        `mean of ${entry.id}, ${times()[stops[i]].toFixed(2)} s` }));
-      for (const t of stops.filter((step) => step > 0)) {
-        const there = members.map(([p, role]) => placeAt(p, role, t)).filter(Boolean);
-        if (there.length >= LEAST_SPREAD)
-          layers.push(line(spread(there, shown().dims), entry.colour,
-          { width: 1.5, dash: entry.dash }));
-      }
-    }
-    return layers;
-  }
-
-  /** Last points; hollow where the neighbourhood does not survive a refit. */
-  function lastLayers(groups) {
-    const { stability } = shown().paths;
-    return groups.flatMap(({ entry, members }) => {
-      const points = members.map(([p, role]) => placeAt(p, role, lastOf(p)));
-      const layer = dots(points, { colour: entry.colour, symbol: entry.symbol, size: 5,
-        alpha: 0.85, hollow: (i) => stability[members[i][0] * 2
-        + members[i][1]] < contents.unstable, text: (i) => inWords(list[members[i][0]]),
-        pick: (i) => keyOf(...members[i]) });
-      return state.means && points.length >= LEAST_SPREAD
-        ? [layer, line(spread(points, shown().dims), entry.colour, { width: 2, dash: entry.dash })]
-        : [layer];
-    });
-  }
-
-  /** Wrong ones: the line as what came true, the marker as what was predicted; right ones faint. */
-  function mistakeLayers(members) {
-    const total = (able) => withRoles(inSplit()).filter(([p]) => able(list[p])).length;
-    const right = members.filter(([p]) => list[p].correct);
-    const layers = right.map(([p, role]) => line(pathOf(p, role), kit.ink("--soft"),
-      { width: 0.6, alpha: Math.min(0.5, 14 / right.length), text: told(p), pick: () =>
-      keyOf(p, role) }));
-    explain({ name: `correct (${total((e) => e.correct)})`, colour: kit.ink("--soft"),
-      line: true });
-    for (const [i, name] of ["shift", "hold"].entries()) {
-      const wrong = members.filter(([p]) => list[p].correct === false && list[p].true === name);
-      if (!wrong.length) continue;
-      const [other, many, of] = [name === "shift" ? "hold" : "shift", wrong.length > 10,
-        total((e) => e.correct === false && e.true === name)];
-      for (const [p, role] of wrong)
-        layers.push(line(pathOf(p, role), colours[name],
-        { width: many ? 1.3 : 2.2, dash: DASHES[i], alpha: many ? 0.5 : 0.8, text: told(p),
-        pick: () => keyOf(p, role) }));
-      layers.push(dots(wrong.map(([p, role]) => placeAt(p, role, lastOf(p))),
-        { colour: colours[other], symbol: i ? "diamond" : "circle", size: 5.5, alpha: 1,
-        edge: kit.ink("--paper"), text: (k) => inWords(list[wrong[k][0]]), pick: (k) =>
-        keyOf(...wrong[k]) }));
-      explain({ name: `line: true ${name} (${of})`, colour: colours[name], line: true,
-        dash: DASHES[i] });
-      explain({ name: `marker: predicted ${other} (${of})`, colour: colours[other], symbol: i
-        ? "diamond" : "circle" });
-    }
-    return layers;
-  }
-
-  /** One event's path, bold, coloured by time, its start and its decision marked. */
-  function chosenLayers(p, index) {
-    const event = list[p];
-    return roles().flatMap((role) => {
-      const steps = range(times().length).filter((t) => placeAt(p, role, t));
-      const path = steps.map((t) => placeAt(p, role, t));
-      const colour = colours[event.true || event.kind] ?? palette[index];
-      explain({ name: `${event.dialogue} `
-        + `${inWords(event)}${state.whose === "both" ? `, ${["speaker", "listener"][role]}` : ""}`,
-        colour, line: true, dash: DASHES[index] });
-      const stops = [[stepAt(0), "start of the event", "circle"],
-        [lastOf(p), "last point", event.predicted === "hold" ? "circle" : "diamond"]];
-      if (event.end_s - event.start_s < paths.after_s)
-        stops.push([stepAt(event.end_s - event.start_s), "end of the event", "square"]);
-      const there = stops.filter(([t]) => placeAt(p, role, t));
-      const at = there.map(([t]) => placeAt(p, role, t));
-      const ink = event.predicted ? colours[event.predicted] : kit.ink("--ink");
-      return [
-        halo(path, 9), line(path, colour, { width: 3, dash: DASHES[index] }),
-        timeDots(path, steps.map((t) => times()[t]), [2.5, 5], 1,
-          (i) => `${times()[steps[i]].toFixed(2)} s`),
-        dots(at, { size: 7, symbol: (i) => there[i][2], colour: (i) => (there[i][0] === lastOf(p)
-          ? ink : kit.ink("--ink")), hollow: (i) => there[i][0] !== lastOf(p), alpha: 1 }),
-        { kind: "words", places: at, words: there.map(([, words_]) => words_) },
-      ];
-    });
-  }
+  const places = { placeAt, pathOf, lastOf, times, stepAt, roles, withRoles, inSplit };
+  const layersOf = pathLayers({ paths, list, state, keyOf, explain, places });
+  const { line, dots, timeDots } = layersOf;
+  const wordsOf = pathWords({ paths, list, state, grouped, comparing, places });
 
   function conversationLayers() {
     const d = dialogues[state.conversation];
@@ -365,7 +229,7 @@ const pathsView = contents.paths && (() => {
     planeMenu.value = shared.projection;
     const conversation = state.view === "conversation";
     clusters = clustersByKey();
-    entries = new Map();
+    entries.clear();
     for (const part of [ofEvents, picking, below, whoseMenu.parentElement]) part.hidden =
       conversation;
     ofConversation.hidden = !conversation;
@@ -381,19 +245,19 @@ const pathsView = contents.paths && (() => {
         const groups = grouped(members);
         const visible = groups.filter((g) => !g.entry.hidden && g.members.length);
         let layers = [];
-        if (!comparing() && state.view === "mistakes") layers = mistakeLayers(members);
+        if (!comparing() && state.view === "mistakes") layers = layersOf.mistakeLayers(members);
         else if (!comparing()) {
           for (const { entry } of groups) explain({ ...entry, line: state.view === "paths" });
-          layers = state.view === "last" ? lastLayers(visible)
-            : groupLayers(visible, state.chosen !== null);
+          layers = state.view === "last" ? layersOf.lastLayers(visible)
+            : layersOf.groupLayers(visible, state.chosen !== null);
         }
         const here = comparing() && state.apart ? [[state.chosen, state.pair][f]]
           : [state.chosen, state.pair];
         here.forEach((p, i) => p !== null && members.some(([m]) => m === p)
-          && layers.push(...chosenLayers(p, comparing() && state.apart ? f : i)));
+          && layers.push(...layersOf.chosenLayers(p, comparing() && state.apart ? f : i)));
         return { title, layers };
       });
-      sayGroups(found);
+      words.textContent = wordsOf.groupWords(found);
     }
     drawnKeys = [...new Set(panels.flatMap((panel) => panel.layers)
       .flatMap(({ pick, places }) => (pick ? range(places.length).map(pick) : [])))];
@@ -401,105 +265,12 @@ const pathsView = contents.paths && (() => {
       key: `paths ${shared.projection} ${conversation} ${state.log} ${panels.length}` });
     plane.explain([...entries.values()], toggle);
     drawTable();
-    sayChosen();
+    chosenWords.textContent = wordsOf.chosenWords();
     plane.box.dataset.drawn =
       `${state.view} ${shown().dims} ${state.log ? "log" : "linear"} ${state.group}`;
-    return note(panels.flatMap((panel) => panel.layers).filter((layer) => layer.pick)
+    return wordsOf.note(panels.flatMap((panel) => panel.layers).filter((layer) => layer.pick)
       .flatMap((layer) => layer.places.filter(Boolean)));
   }
-
-  // ---- words ----
-
-  function sayGroups(found) {
-    const sentences = found.filter((f) => f.members.length).map(({ title, members }) => {
-      const groups = grouped(members).filter((g) => g.members.length);
-      const points = groups.flatMap((g, group) => g.members.map(([p, role]) => {
-        const place = placeAt(p, role, lastOf(p));
-        return place && { group, values: [...place],
-          stratum: `${list[p].number} ${role ? 1 - list[p].speaker : list[p].speaker}` };
-      })).filter(Boolean);
-      const between = varianceBetween(points, shown().dims, groups.length);
-      const share = between
-        ? ` ${Math.round(100 * between.share)} % of the variance of the last points within `
-        + `dialogue and speaker lies between `
-        + `${between.groups === 2 ? "the two" : "these groups"}; by chance it would be about `
-        + `${Math.max(1, Math.round(100 * between.chance))} %.` : "";
-      const judged = members.filter(([p]) => list[p].correct !== null);
-      const start = found.length > 1 && title ? `${title}: ` : "";
-      if (state.view === "mistakes")
-        return `${start}${counted(judged.filter(([p]) => !list[p].correct).length, "path")} of `
-        + `${judged.length} with a wrong prediction.`;
-      const counts = groups.map((g) => `${g.entry.id} ${g.members.length}`).join(", ");
-      return `${start}${counts}.${share}`;
-    });
-    words.textContent = comparing() ? "" : sentences.join(" ");
-  }
-
-  function note(places) {
-    const p = shown();
-    const shape = p.dims === 2 ? "ellipses" : "bars";
-    const sentences = [];
-    if (state.view === "paths" && state.colour === "time" && state.single && !comparing())
-      sentences.push("Dots become larger, and their colour changes, with time.");
-    if (comparing() && state.view !== "conversation")
-      sentences.push("Dots become larger, and their colour changes, with time; marked are the "
-      + "start of the event, the last point, in the colour and shape of what was predicted, and "
-      + "the end of an event that is over before the path.");
-    if (state.view === "paths" && state.means && !comparing())
-      sentences.push(`Thick: the mean of a group, hollow symbols at the beginning of the window `
-      + `and at the start of the event, a filled one ${paths.judged_s} s into it; the ${shape} at `
-      + `these two are one standard deviation.`);
-    if (state.view === "last" && !comparing())
-      sentences.push(`Each point is a path's state when the decision is read, ${paths.judged_s} s `
-      + `into the event, or at its end if it is over before; `
-      + `${state.means ? `the ${shape} are one standard deviation; ` : ""}hollow points lie where `
-      + "fewer than half of the neighbours stay when the projection is fitted again"
-      + `${p.figures.stability === undefined ? " (which was not measured for this one)" : ""}.`);
-    if (state.view === "mistakes" && !comparing())
-      sentences.push("Lines have the colour of what came true, markers, at the last points, that "
-      + "of what was predicted; grey paths were predicted right.");
-    sentences.push(scaleWords(places),
-      `A state has ${p.width} values and the picture ${p.dims}, so paths that cross in it need `
-      + `not meet.`, p.trust, p.about);
-    return sentences.filter(Boolean).join(" ");
-  }
-
-  /** What the scale does here: how much of an axis the middle half of the states takes up. */
-  function scaleWords(places) {
-    const values = range(shown().dims).map((axis) => places.map((place) => place[axis])
-      .sort((a, b) => a - b));
-    const share = (some, to) => {
-      const at = (q) => to(some[Math.floor(q * (some.length - 1))]);
-      return (at(0.75) - at(0.25)) / (at(1) - at(0) || 1);
-    };
-    if (!places.length) return "";
-    const percent = (to) => values.map((some) => `${Math.round(100 * share(some, to))} %`)
-      .join(" and ");
-    return `The middle half of what is drawn takes up ${percent((x) => x)} of the axes on the `
-      + `linear scale, ${percent(logarithmic.to)} on that of sign(x) · log(1 + |x|), which opens `
-      + `up what lies near zero${state.log ? "; axes are labelled with the true values" : ""}.`;
-  }
-
-  function sayChosen() {
-    const { nearest, distance, typical } = shown().paths;
-    if (state.view === "conversation" || state.chosen === null) {
-      chosenWords.textContent = state.view === "conversation" ? ""
-        : "Choose an event from the list, or click a path, to draw it bold, hear it and compare "
-        + "it.";
-      return;
-    }
-    const sentences = [describe(state.chosen)];
-    if (nearest[state.chosen] >= 0)
-      sentences.push(`Nearest of the other class: ${list[nearest[state.chosen]].dialogue} `
-      + `${inWords(list[nearest[state.chosen]])}, ${said(distance[state.chosen])} away in the `
-      + `full states of the speakers (any two paths: ${said(typical)}, the median).`);
-    if (state.pair !== null) sentences.push(`Compared with ${describe(state.pair)}`);
-    chosenWords.textContent = sentences.join(" ");
-  }
-
-  const describe = (p) =>
-    `${list[p].dialogue}${list[p].split ? `, ${list[p].split}` : ""}: `
-    + `${inWords(list[p])}.${list[p].predicted ? ` Predicted: ${list[p].predicted}.` : ""}`;
 
   // ---- choosing and comparing ----
 

@@ -1,4 +1,4 @@
-"""A tiny network, a few seconds of noise that comes in turns, and what the one holds in mind of the other."""
+"""A tiny network, a few seconds of noise that comes in turns, and its states of these."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three dialogues of noise that comes in turns, the second with the speakers exchanged; their words, one question among them."""
+    """Three dialogues of noise that comes in turns, with words, one question among them.
+
+    The second is the first with the speakers exchanged.
+    """
     folder = tmp_path_factory.mktemp("dialogues")
     lines = []
     for number in range(3):

@@ -25,7 +25,7 @@ Latents = Callable[[str, NDArray[np.bool_], np.random.Generator], NDArray[np.flo
 
 
 def turns(frames: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Two speakers who mostly take turns, (2, frames): stretches of 0.4 to 4 s, pauses of 0.3 to 1.5 s."""
+    """Two speakers who mostly take turns, (2, frames): speech of 0.4-4 s, pauses of 0.3-1.5 s."""
     activity, at, speaker = np.zeros((2, frames), bool), 25, 0
     while at < frames:
         length = int(rng.integers(20, 200))

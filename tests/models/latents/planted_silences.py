@@ -1,4 +1,4 @@
-"""A collection of noise in which a signal of known time and size is planted, in silences that are shifts and holds."""
+"""A collection of noise with a signal of known time and size in its shifts and holds."""
 
 from __future__ import annotations
 
@@ -30,9 +30,12 @@ def planted_silences(
     size: float = 1.5,
     seed: int = 0,
 ) -> Collection:
-    """Unit 2 of the last layer of the speaker before the silence is higher by `size` in shifts, and lower in holds, from `onset_s` to the silence's end.
+    """From `onset_s` to a silence's end, a unit is `size` higher in shifts and lower in holds.
 
-    Every other column is noise, or says the same in every frame. Which events are shifts, and which speaker is the one before, is drawn.
+    It is unit 2 of the last layer, of the speaker before the silence.
+
+    Every other column is noise, or says the same in every frame. Which events are shifts, and which
+    speaker is the one before, is drawn.
     """
     rng = np.random.default_rng(seed)
     about = About(

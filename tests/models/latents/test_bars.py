@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import io
 import sys
+from itertools import count
+from pathlib import Path
 
 import pytest
 
 from turnstream.models.latents.bars import bar
+from turnstream.models.latents.cells.unit_search import find_units
+from turnstream.models.latents.collection import Collection
+from turnstream.models.latents.exchange import export
 
 
 def test_a_log_gets_a_line_a_minute_and_none_for_short_work(
@@ -25,3 +30,15 @@ def test_a_log_gets_a_line_a_minute_and_none_for_short_work(
     log.truncate(0)
     assert list(bar(range(3), "fits", "fit")) == [0, 1, 2]
     assert log.getvalue().strip("\0") == ""
+
+
+def test_long_work_of_views_says_in_a_log_how_far_it_is(
+    tiny_collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, seconds = io.StringIO(), count(0, 120)
+    monkeypatch.setattr(sys, "stderr", log)
+    monkeypatch.setattr("tqdm.std.time", lambda: next(seconds))
+    export(tiny_collection, tmp_path / "states.csv")
+    find_units(tiny_collection, 0)
+    for line in ("export: ", "frames: ", "units: "):
+        assert line in log.getvalue()

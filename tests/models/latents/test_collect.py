@@ -12,6 +12,7 @@ import pytest
 import soundfile as sf
 import torch
 
+from turnstream.models.checkpoint import bundled_checkpoint
 from turnstream.models.dialogues.activity import Samples, segments_to_frames
 from turnstream.models.dialogues.loading import load_activity, load_audio
 from turnstream.models.dialogues.manifest import Dialogue, read_manifest
@@ -237,9 +238,7 @@ def test_a_collection_of_another_network_is_refused(tiny_collection: Collection)
         assert opened.about == tiny_collection.about
     with (
         pytest.raises(ConfigError, match="expected a collection of"),
-        opened_collection(
-            tiny_collection.folder, Path(load_network.__globals__["bundled_checkpoint"]())
-        ),
+        opened_collection(tiny_collection.folder, bundled_checkpoint()),
     ):
         pass
 

@@ -1,4 +1,4 @@
-"""Collections read back as they were written, by us and by others, and samples and windows of them."""
+"""Collections read back as they were written, by us and by others; samples and windows of them."""
 
 from __future__ import annotations
 

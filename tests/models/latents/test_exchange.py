@@ -114,7 +114,8 @@ def test_no_frame_to_keep_is_an_error(
 ) -> None:
     with pytest.raises(
         ConfigError,
-        match=f"expected to keep at least one frame, got every {every} of dialogues of at most 1000",
+        match=f"expected to keep at least one frame, got every {every} of dialogues of at most "
+        "1000",
     ):
         export(tiny_collection, tmp_path / "states.csv", every=every)
     assert not list(tmp_path.iterdir())

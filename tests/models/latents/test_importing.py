@@ -1,4 +1,4 @@
-"""Import: round trips, other people's files, what is filled in, and what is wrong in which line and column."""
+"""Import: round trips, other people's files, what is filled in; the line and column of an error."""
 
 from __future__ import annotations
 
@@ -225,7 +225,8 @@ GOOD = ["0,0,false,1.0", "0,1,false,2.0", "1,0,false,3.0", "1,1,false,4.0"]
         (
             3,
             "2,1,false,4.0",
-            r"line 4: expected a row for speaker 0 and one for speaker 1 in every frame, got speaker 0 alone",
+            r"line 4: expected a row for speaker 0 and one for speaker 1 in every frame, "
+            r"got speaker 0 alone",
         ),
         (3, "1,0,false,4.0", r"line 5: expected one row for a frame and speaker, got a second one"),
     ],
@@ -266,7 +267,8 @@ def test_one_speaker_alone_makes_no_collection(tmp_path: Path) -> None:
     rows = [f"{frame},0,1.0" for frame in range(3)]
     with pytest.raises(
         ConfigError,
-        match=r"one for speaker 1 in every frame, got speaker 0 alone, as in all of dialogue 'states'",
+        match=r"one for speaker 1 in every frame, got speaker 0 alone, as in all of dialogue "
+        r"'states'",
     ):
         import_table(
             written(tmp_path, lines("frame,speaker,d0", rows)), tmp_path / "again", rate_hz=50
@@ -287,7 +289,8 @@ def test_a_dialogue_that_comes_back_is_refused(tmp_path: Path) -> None:
     rows = [f"{name},0,{speaker},1.0" for name in ("a", "b", "a") for speaker in (0, 1)]
     with pytest.raises(
         ConfigError,
-        match="line 6: expected the rows of dialogue 'a' to stand together, got more after another dialogue's",
+        match="line 6: expected the rows of dialogue 'a' to stand together, got more after "
+        "another dialogue's",
     ):
         import_table(
             written(tmp_path, lines("dialogue,frame,speaker,d0", rows)),

@@ -19,7 +19,10 @@ from turnstream.models.latents.moments import (
 
 @pytest.fixture
 def activity() -> BoolFrames:
-    """A hold at 4 s, a shift at 7 s, an overlap at 9.9 s, a gap at 12 s that is no clear shift, as the other speaks soon after."""
+    """A hold at 4 s, a shift at 7 s, an overlap at 9.9 s, a gap at 12 s.
+
+    The gap is no clear shift, as the other speaks soon after.
+    """
     return segments_to_frames(
         [[(0.0, 4.0), (5.0, 7.0), (12.5, 14.0)], [(8.0, 10.0), (9.9, 12.0), (13.0, 13.2)]], 750
     )

@@ -1,4 +1,4 @@
-"""All units over a conversation: alike beside alike, averaged where there are many frames, and said in numbers."""
+"""All units over a conversation: alike beside alike, averaged over many frames, in numbers."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def test_words_count_units_that_follow_speech_and_those_that_are_still() -> None
         {"latent": values}, {"latent": similar_order(values)}, speaking, "all", "the state h"
     )
     assert (
-        "of 5 units 1 are mostly higher and 1 mostly lower while their speaker speaks (AUC beyond 0.8), 1 hardly move"
-        in words
+        "of 5 units 1 are mostly higher and 1 mostly lower while their speaker speaks (AUC beyond "
+        "0.8), 1 hardly move" in words
     )
     assert (
         f"{np.mean(np.abs(values) > 0.9):.0%}".replace("%", " %") + " of all values lie beyond"

@@ -1,4 +1,4 @@
-"""A conversation coloured by a unit: which units, what of them, which part; the page plays and changes units."""
+"""A conversation coloured by a unit: which units, which part; the page plays and changes units."""
 
 from __future__ import annotations
 
@@ -197,12 +197,14 @@ async def test_the_page_changes_unit_goes_to_a_click_and_plays(
             "document.querySelector('#unit').options[0].textContent.startsWith('latent:4')"
         )
         await tab.value(
-            "(() => { const s = document.querySelector('#unit'); s.value = 1; s.dispatchEvent(new Event('change')); })()"
+            "(() => { const s = document.querySelector('#unit'); s.value = 1; s.dispatchEvent(new "
+            "Event('change')); })()"
         )
         assert await tab.text("#told") != first
         before = await tab.value("document.querySelector('#lanes').toDataURL()")
         await tab.value(
-            "(() => { const s = document.querySelector('#scale'); s.value = 'own'; s.dispatchEvent(new Event('change')); })()"
+            "(() => { const s = document.querySelector('#scale'); s.value = 'own'; "
+            "s.dispatchEvent(new Event('change')); })()"
         )
         assert await tab.value("document.querySelector('#lanes').toDataURL()") != before
         await tab.click("#lanes")

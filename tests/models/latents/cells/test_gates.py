@@ -1,4 +1,4 @@
-"""Gates recomputed from the weights: their states are PyTorch's own, whole and in chunks, and a wrong formula is noticed."""
+"""Gates recomputed from the weights give PyTorch's own states; a wrong formula is noticed."""
 
 from __future__ import annotations
 

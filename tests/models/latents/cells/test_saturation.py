@@ -1,4 +1,4 @@
-"""Gate saturation: the counts are those of brute force, a run that was cut short is gone on with, and what has no gates is said to have none."""
+"""Gate saturation: counts are those of brute force, runs resume, no gates are said to be none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search for units: scores against scikit-learn and SciPy, planted units found, noise at the level of chance."""
+"""The search for units: against scikit-learn and SciPy; planted units are found, noise is not."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ YES_NO, AMOUNT = Target("asked", False, ""), Target("measured", True, "")
 def planted(
     layer: str, activity: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Unit 3 of the last layer falls while its speaker speaks, unit 5 grows with the time since, a little; unit 2 of the first layer never moves."""
+    """Unit 3 of the last layer falls while its speaker speaks, unit 5 grows a little after.
+
+    Unit 2 of the first layer never moves.
+    """
     latents = noise(layer, activity, rng)
     if layer == "latent":
         latents[:, :, 3] = np.where(activity.T, -0.6, 0.6) + rng.normal(

@@ -47,7 +47,7 @@ def cases_of(
 
 
 def made_states(dialogues: int, seed: int = 0) -> tuple[np.ndarray, Cases]:
-    """Three units in twelve tell the class; another tells the dialogue, whose classes are unlike those of others."""
+    """Three units in twelve tell the class; one tells the dialogue, whose classes are its own."""
     rng = np.random.default_rng(seed)
     number = np.sort(rng.integers(0, dialogues, 40 * dialogues))
     first = rng.random(len(number)) < 0.3 + 0.4 * (number % 2)

@@ -1,4 +1,4 @@
-"""Probes find a planted signal when it comes and nothing in noise; their files and picture say the same."""
+"""Probes find a planted signal when it comes, and nothing in noise; files and picture agree."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_noise_gives_about_one_half_and_never(tmp_path: Path) -> None:
 def test_the_signal_of_the_speaker_before_is_the_other_ones_to_the_other(
     planted: Collection, results: ProbeResults
 ) -> None:
-    """Exchanging the speakers takes the signal from the own states and leaves it in those of both."""
+    """Exchanging the speakers takes the signal from the own states, not from those of both."""
     cases = find_cases(planted, ("shift-hold",))["shift-hold"]
     assert cases.counts() == (48, 48)
     states = read_states(planted, cases.number, reach_of(cases, (0.0,), planted).steps)

@@ -1,4 +1,4 @@
-"""The film: streams, time, sight and sound together, what moves and what stands still, events, and what cannot be filmed."""
+"""The film: streams, time, sight and sound together, what moves, events, what cannot be filmed."""
 
 from __future__ import annotations
 
@@ -134,7 +134,10 @@ def click(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Co
 
 
 def apart_s(path: Path) -> float:
-    """How much later the click is seen than heard: its column of speaker 0's waveform brightens when the cursor has passed it."""
+    """How much later the click is seen than heard.
+
+    Its column of speaker 0's waveform brightens when the cursor has passed it.
+    """
     sound, first_s = heard(path)
     heard_s = (
         first_s + float(np.argmax(np.abs(sound[0]) > 0.3 * np.abs(sound[0]).max())) / SOUND_RATE_HZ
@@ -340,8 +343,8 @@ def test_the_caption_counts_what_is_in_the_part(
         tiny_collection, 0, projections, tmp_path / "film.mp4", 6.9, 8.0, fps=10, height=HEIGHT
     ).caption
     assert (
-        f"1 shift ({int(events[0].correct or 0)} of 1 predicted right, 0.25 s into the silence) and 0 holds."
-        in caption
+        f"1 shift ({int(events[0].correct or 0)} of 1 predicted right, 0.25 s into the silence) "
+        "and 0 holds." in caption
     )
 
 

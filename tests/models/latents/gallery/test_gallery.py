@@ -1,4 +1,4 @@
-"""The gallery: what is made stands on its page, what cannot be made is named, and it goes on where it was cut."""
+"""The gallery: what is made stands on its page, what cannot be is named, and it resumes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from turnstream.models.latents.collect import load_network
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.command import VIEWS
 from turnstream.models.latents.gallery import gallery as module
-from turnstream.models.latents.gallery.gallery import Room, make_views, page, untrained
+from turnstream.models.latents.gallery.gallery import Room, make_views, untrained
+from turnstream.models.latents.gallery.index import index_page
 from turnstream.models.latents.space.project import project
 from turnstream.models.latents.views import View
 from turnstream.stream.errors import ConfigError
@@ -53,7 +54,7 @@ def test_views_are_made_once_and_what_cannot_be_made_is_tried_again(
     (room.out / "two.png").unlink()
     assert make_views(room) == (made, missing)
     assert calls == ["one", "few", "two", "few", "two"]
-    text = page(room, made, missing)
+    text = index_page("tiny", room.collection, made, missing)
     assert text.count("<img") == 2
     assert "what one &lt;shows&gt;" in text
     assert "few: expected more events, got 2" in text
@@ -160,22 +161,36 @@ def test_every_view_has_its_place(room: Room) -> None:
         "animate",
         "colour",
         "page",
+        "words",
+        "classes",
     }
     not_pictures = {
         "collect",
         "label",
         "place",
         "cell",
-        "words",
-        "classes",
         "seeds",
         "export",
         "import",
         "learning",
         "gallery",
-    }  # cell comes with units; learning needs a run, words words, classes several
-    # dialogues, and seeds several networks
+    }  # cell comes with units; learning needs a run, and seeds several networks
     assert shown | not_pictures == set(VIEWS)
+
+
+def test_words_and_classes_are_of_the_collection_or_say_what_lacks(room: Room) -> None:
+    made, missing = make_views(room, ["words", "class of moment"])
+    found = {view.path.name for _, view in made}
+    assert found == {"words.html", "classes.png"}, missing
+    one = Collection(room.collection.folder)
+    one.about = replace(one.about, dialogues=(replace(one.dialogues[0], words=None),))
+    _, missing = make_views(replace(room, collection=one), ["words", "class of moment"])
+    assert missing == {
+        "words coloured by a unit": "expected words in this part of '0', from the manifest or a "
+        "--label, got none",
+        "gains by class of moment": "expected two or more dialogues with shifts and holds, to fit "
+        "baselines on some and to judge on others, got 1",
+    }
 
 
 def test_a_network_before_training_has_other_weights_and_is_the_same_every_time(room: Room) -> None:

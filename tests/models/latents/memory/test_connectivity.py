@@ -124,7 +124,7 @@ def test_the_state_before_the_reach_is_the_true_one() -> None:
 
 
 def test_states_are_those_of_a_single_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject, "BLOCK_S", 0.2)
+    monkeypatch.setattr("turnstream.models.evaluation.torch_runner.BLOCK_S", 0.2)
     model = exact(TINY)
     mel = mel_of(model, 50)
     states = states_before(model, mel, [33, 0, 47])

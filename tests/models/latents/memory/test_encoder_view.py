@@ -56,7 +56,8 @@ def test_receptive_field_equals_a_gradient_worked_out_by_hand() -> None:
     # Without the activations, step t is a sum over the taps t, t - 3 of the block, and each of
     # these over the taps 0, 1 of the first layer: frames t, t - 1, t - 3, t - 4.
     encoder.activation = lambda x: x
-    encoder.stacks[0][0].activation = lambda x: x  # pyright: ignore[reportIndexIssue, reportAttributeAccessIssue]
+    block = encoder.stacks[0][0]  # pyright: ignore[reportIndexIssue]
+    block.activation = lambda x: x  # pyright: ignore[reportAttributeAccessIssue]
     gradient = encoder_gradient(encoder, 1, step=6, steps=8)[:, 0]
     paths = SMALL.channels * SMALL.channels * SMALL.out_channels
     expected = np.zeros(8)

@@ -42,7 +42,7 @@ def test_equals_scikit_learns_pipeline(balanced: bool, monkeypatch: pytest.Monke
 
 
 def test_what_only_tells_dialogues_apart_tells_nothing_of_others() -> None:
-    """The same features do tell when a dialogue may be fitted on itself: this is what a leak would look like."""
+    """The same features do tell when a dialogue may be fitted on itself: so a leak would look."""
     happened, dialogue = np.arange(160) // 2 % 2 == 0, np.arange(160) // 2 % 80
     which = np.eye(80)[dialogue]
     assert auc(held_out_log_odds(which, happened, dialogue), happened) < 0.6

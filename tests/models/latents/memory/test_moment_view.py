@@ -51,7 +51,7 @@ def test_who_did_not_speak_last_is_asked_about_unless_told(
     [
         (["--at", "0.2"], "expected a moment before which somebody has spoken"),
         (["--at", "30"], "expected a step of the dialogue's 1000, got 1499"),
-        (["--at", "5", "--dialogue", "x"], "expected a dialogue of"),
+        (["--at", "5", "--dialogue", "x"], "expected one of the 3 dialogues of the collection"),
     ],
 )
 def test_a_moment_that_is_not_there_is_one_clear_line(

@@ -283,7 +283,7 @@ def test_baselines_that_cannot_be_fitted_are_left_out(
         moments=0,
     )
     assert (
-        "left out: fixed-order baselines: the dialogues that some would be fitted on have only shifts"
-        in view.caption
+        "left out: fixed-order baselines: the dialogues that some would be fitted on have only "
+        "shifts" in view.caption
     )
     assert view.path.stat().st_size > 10_000

@@ -77,7 +77,10 @@ def test_moments_are_drawn_as_the_loss_weighs_them(tiny_collection: Collection) 
 def test_short_reactions_of_an_unannotated_dialogue_take_the_floor_as_in_training(
     tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    """Training knows of annotated backchannels only; the same speech with its short reaction annotated is another thing to be asked."""
+    """Training knows of annotated backchannels only.
+
+    The same speech with its short reaction annotated is another thing to be asked.
+    """
     activity = segments_to_frames(
         [[(0.5, 11.0), (14.0, 18.0)], [(10.6, 11.4)]], 1000
     )  # the reaction outlasts the turn

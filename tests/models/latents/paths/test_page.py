@@ -1,5 +1,5 @@
-"""The page of points and paths: what it holds, what is said of it, and, in a browser, the way from a
-point to its moment and back, and what can be selected.
+"""The page of points and paths: what it holds, what is said of it, and, in a browser, the way from
+a point to its moment and back, and what can be selected.
 """
 
 from __future__ import annotations
@@ -309,7 +309,8 @@ def test_one_class_alone_is_said_to_be_alone(
     assert found["projections"][0]["apart"][0]["said"][0][START].endswith("shift, no hold.")
     assert (
         found["contrasts"][4]["lacking"]
-        == "Holds: correct against wrong is not offered: few holds were predicted, or few of them one way."
+        == "Holds: correct against wrong is not offered: few holds were predicted, or few of them "
+        "one way."
     )
 
 
@@ -376,8 +377,8 @@ def test_the_command_writes_the_page_of_several_projections(
         == 0
     )
     assert (
-        "principal components of the last layer, 2-D; principal components of the first recurrent layer, 3-D"
-        in capsys.readouterr().out
+        "principal components of the last layer, 2-D; principal components of the first recurrent "
+        "layer, 3-D" in capsys.readouterr().out
     )
     assert out.is_file()
 
@@ -504,7 +505,8 @@ async def test_a_lasso_selects_what_lies_in_it_and_its_clusters_become_a_label(
         low, high = places.min(axis=0) - 1, places.max(axis=0) + 1
         left = [(low[0], low[1]), (middle[0], low[1]), (middle[0], high[1]), (low[0], high[1])]
         await tab.value(
-            f"(page.plane.limits = [[{low[0] - 1}, {high[0] + 1}], [{low[1] - 1}, {high[1] + 1}]], page.plane.render())"
+            f"(page.plane.limits = [[{low[0] - 1}, {high[0] + 1}], [{low[1] - 1}, {high[1] + 1}]], "
+            "page.plane.render())"
         )
         corners = [await tab.value(PIXEL.format(place=[float(x), float(y)])) for x, y in left]
         await drag(tab, *corners)

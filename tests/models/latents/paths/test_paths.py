@@ -1,4 +1,4 @@
-"""Paths through the plane: their windows, last points, groups and mistakes; the page and the pictures."""
+"""Paths through the plane: windows, last points, groups and mistakes; the page and the pictures."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_variance_between_groups_is_of_what_varies_within_a_speaker() -> None:
     assert variance_between(apart, groups, one) == pytest.approx((1, 1 / 3))
     assert variance_between(alike, groups, one)[0] == pytest.approx(0)
     assert np.isnan(variance_between(np.zeros((4, 2)), groups, one)[0])
-    # The groups lie apart only because one speaker has most of the first, and the other of the rest.
+    # The groups lie apart only because one speaker has most of the first, the other of the rest.
     rng = np.random.default_rng(0)
     speaker = rng.integers(0, 2, 600)
     named = np.where(rng.random(600) < 0.2 + 0.6 * speaker, "a", "b")
@@ -228,8 +228,8 @@ def test_mistakes_are_counted_in_each_split_apart() -> None:
     ]
     said = mistakes_in_words(events)
     assert (
-        "3 of 4 predictions were wrong: 2 shifts taken for holds, 1 hold for a shift (train 1 of 2, val 2 of 2)"
-        in said
+        "3 of 4 predictions were wrong: 2 shifts taken for holds, 1 hold for a shift (train 1 of "
+        "2, val 2 of 2)" in said
     )
     assert "none can be wrong" in mistakes_in_words(
         [replace(EVENT, kind="overlap", p_shift=None, correct=None)]
@@ -381,7 +381,10 @@ async def test_the_page_changes_scale_dimensions_groups_and_pairs_without_compla
     browser: str,
 ) -> None:
     def pick(control: str, value: str) -> str:
-        return f"(() => {{ const c = document.getElementById('{control}'); c.value = '{value}'; c.dispatchEvent(new Event('change')); return c.value; }})()"
+        return (
+            f"(() => {{ const c = document.getElementById('{control}'); c.value = '{value}'; "
+            "c.dispatchEvent(new Event('change')); return c.value; })()"
+        )
 
     async def drawn() -> str:
         return await tab.value("page.plane.box.dataset.drawn")

@@ -1,4 +1,4 @@
-"""How far classes lie apart in a picture: made places, against scikit-learn's own cross-validation, and the words."""
+"""How far classes lie apart in a picture: against scikit-learn's cross-validation, and in words."""
 
 from __future__ import annotations
 
@@ -106,7 +106,10 @@ def test_a_single_dialogue_is_told_in_parts_and_has_no_interval() -> None:
 
 
 def test_places_of_one_moment_are_held_out_together() -> None:
-    """Twins of opposite class at nearly the same place: told apart only by seeing the one when the other is judged."""
+    """Twins of opposite class at nearly the same place.
+
+    They are told apart only by seeing the one when the other is judged.
+    """
     rng = np.random.default_rng(0)
     places = np.repeat(rng.normal(0, 10, (60, 2)), 2, axis=0) + np.tile(
         [[0.0, 0], [0.01, 0]], (60, 1)
@@ -161,7 +164,8 @@ def test_one_class_none_and_too_few_are_said_in_words() -> None:
     )
     assert (
         at_once
-        == "45 shift and 45 hold: too few to say how far apart they are (no speaker has both, or when a dialogue is held out, the others lack a class)."
+        == "45 shift and 45 hold: too few to say how far apart they are (no speaker has both, or "
+        "when a dialogue is held out, the others lack a class)."
     )
     assert "this is rough" in in_words(
         CLASSES,

@@ -1,4 +1,4 @@
-"""The autoencoder: it keeps what is there, its encoder is the formula, and still ends of dialogues are left out."""
+"""The autoencoder: it keeps what is there, is a formula, and leaves out still ends of dialogues."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from turnstream.stream.saved_embedding import Formula, apply_layers
 
 
 def curved_states(count: int = 3000) -> np.ndarray:
-    """A curved sheet in ten dimensions, with a little noise: two numbers say everything, no plane holds it."""
+    """A curved, noisy sheet in ten dimensions: two numbers say everything, no plane holds it."""
     rng = np.random.default_rng(0)
     u, v = rng.uniform(-1.5, 1.5, (2, count))
     sheet = (

@@ -1,4 +1,4 @@
-"""Fitting and placing: against openTSNE, umap-learn and scikit-learn on planted clusters, and on a collection."""
+"""Fitting and placing: against openTSNE, umap-learn and scikit-learn, and on a collection."""
 
 from __future__ import annotations
 
@@ -322,7 +322,8 @@ def test_a_file_is_shown_if_it_is_of_the_same_network_and_refused_otherwise(
     (tmp_path / "width.json").write_text(text)
     with pytest.raises(
         ConfigError,
-        match=r"width\.json: expected a projection of a layer with these values, .*got 12 of 'latent'",
+        match=r"width\.json: expected a projection of a layer with these values, .*got 12 of "
+        r"'latent'",
     ):
         projection_for(tiny_collection, tmp_path / "width.json")
 
@@ -356,7 +357,10 @@ def test_too_few_states_are_refused() -> None:
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
-    code = "import sys, turnstream.models.latents.space.place; print({'sklearn', 'umap', 'openTSNE', 'matplotlib'} & set(sys.modules))"
+    code = (
+        "import sys, turnstream.models.latents.space.place; "
+        "print({'sklearn', 'umap', 'openTSNE', 'matplotlib'} & set(sys.modules))"
+    )
     assert (
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -1,4 +1,4 @@
-"""Places of other dialogues in a fitted projection, as a table: right, in both formats, and gone on with where it was cut short."""
+"""Places of other dialogues in a fitted projection, as a table: right, in both formats, resumed."""
 
 from __future__ import annotations
 

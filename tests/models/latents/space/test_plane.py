@@ -1,4 +1,4 @@
-"""The plane and principal components: fitted to made states, against scikit-learn, and the bundled plane against the bundled model."""
+"""The plane and components: of made states, against scikit-learn; the bundled plane and model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from turnstream.stream.saved_embedding import Formula, apply_layers, load_embedd
 
 
 def made_states(count: int = 4000) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
-    """Axis 3 tells speaking, axis 5 varies much and tells nothing, axis 1 tells done from pausing, everything around (2, ..., 2)."""
+    """Axis 3 tells speaking, axis 1 done from pausing; axis 5 varies much and tells nothing.
+
+    Everything lies around (2, ..., 2).
+    """
     rng = np.random.default_rng(0)
     situations = rng.choice(["speaking", "listening", "pausing", "done", "about to speak"], count)
     states = rng.normal(0, 0.1, (count, 8))

@@ -1,4 +1,4 @@
-"""The command that fits a projection: its file, its picture, and a caption that says what was measured."""
+"""The command that fits a projection: its file, its picture, and a caption with the figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a picture can be believed: against scikit-learn's figure and brute force; near one for structure, near chance for noise."""
+"""How far a picture can be believed: against scikit-learn and brute force; structure and noise."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_picture_without_loss_is_believed_and_one_of_noise_is_not() -> None:
 
 
 def test_overlap_tells_pictures_apart_that_trustworthiness_calls_alike() -> None:
-    """Two of eight directions of smooth states: near 1 by rank, though most neighbours are others."""
+    """Two of eight directions of smooth states: near 1 by rank; most neighbours are others."""
     states = noise(3, 2000, 8) * np.float32([3, 3, 1, 1, 1, 1, 1, 1])
     found = faithfulness(states, states[:, :2])
     assert found["trustworthiness"] > 0.85

@@ -1,4 +1,4 @@
-"""Pictures of several stages: against the libraries they rest on, and held still where nothing changes."""
+"""Pictures of several stages: against their libraries, and held still where nothing changes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def clusters() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def stages(clusters: np.ndarray) -> Stages:
-    """Clusters that part from stage to stage; the first stage is turned, as another network's would be."""
+    """Clusters that part from stage to stage; the first is turned, as in another network."""
     rng = np.random.default_rng(0)
     ends = rng.normal(0, 6, (CLUSTERS, 8))[clusters] + rng.normal(0, 1, (POINTS, 8))
     parting = [

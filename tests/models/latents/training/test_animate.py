@@ -107,8 +107,8 @@ def test_the_caption_counts_what_is_told_wrongly(made: Stages) -> None:
     words = module.describe(animate(made, "pca"))
     assert "The same 60 points at 2 stages, from before to after" in words
     assert (
-        "Of 20 shifts and holds 50 % are told wrongly at before and 5 % at after; 1 are wrong at every stage."
-        in words
+        "Of 20 shifts and holds 50 % are told wrongly at before and 5 % at after; 1 are wrong at "
+        "every stage." in words
     )
 
 
@@ -116,16 +116,16 @@ def test_files_of_anyone_have_points_with_a_mark(made: Stages) -> None:
     files = replace(made, origin="files")
     words = module.describe(animate(files, "pca"))
     assert (
-        "Of the points with a mark, 50 % of 20 are wrong at before and 5 % of 20 are wrong at after; 1 are wrong at every stage."
-        in words
+        "Of the points with a mark, 50 % of 20 are wrong at before and 5 % of 20 are wrong at "
+        "after; 1 are wrong at every stage." in words
     )
     assert made.wrong is not None
     unmarked = made.wrong.copy()
     unmarked[0] = np.nan
     words = module.describe(animate(replace(files, wrong=unmarked), "pca"))
     assert (
-        "Of the points with a mark, there are none at before and 5 % of 20 are wrong at after; 0 are wrong at every stage."
-        in words
+        "Of the points with a mark, there are none at before and 5 % of 20 are wrong at after; 0 "
+        "are wrong at every stage." in words
     )
     assert "nan" not in words
 

@@ -46,7 +46,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def planted(order: str, *, dialogues: int = 12, seed: int = 0) -> Learning:
-    """Four snapshots whose answers are those of baselines: near-sighted, then far-sighted; and noise.
+    """Four snapshots that answer as baselines do: near-sighted, then far-sighted; and noise.
 
     "chance": the answers of the last two snapshots are of a network that was never trained.
     """

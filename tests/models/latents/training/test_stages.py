@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from turnstream.models.evaluation.torch_runner import run_dialogue
 from turnstream.models.latents.collection import Collection
-from turnstream.models.latents.training import stages as stages_module
 from turnstream.models.latents.training.stages import (
     Stages,
     follow,
@@ -91,7 +90,7 @@ def test_reading_that_was_cut_short_is_gone_on_with(
         return run_dialogue(model, audio)
 
     whole = read_stages(networks, tiny_collection, followed, "latent")
-    monkeypatch.setattr(stages_module, "run_dialogue", hear)
+    monkeypatch.setattr("turnstream.models.evaluation.torch_runner.run_dialogue", hear)
     with pytest.raises(KeyboardInterrupt):
         read_stages(networks, tiny_collection, followed, "latent", tmp_path / "parts")
     found = read_stages(networks, tiny_collection, followed, "latent", tmp_path / "parts")
