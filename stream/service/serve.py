@@ -1,4 +1,7 @@
-"""`turnstream serve`: the websocket server from the command line."""
+"""`turnstream serve`: the websocket server from the command line.
+
+The file is long because it holds every option, with its help.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Every refusal is one clear line. `sessions.py` admits clients, `connection.py` handles the bytes,
 `inbox.py` the messages of one client, and `batcher.py` the predictions for all clients.
-`limits.py` has all bounds.
+`limits.py` has all bounds. Half of this file is the list of what a server is given.
 """
 
 from __future__ import annotations

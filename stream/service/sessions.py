@@ -5,6 +5,8 @@ come back to another process, which then claims the session (`saving.py`).
 
 When all places are taken, a newcomer gets that of the session that has been silent for longest: its
 client has never sent audio. Sessions that have heard audio stay, also those of lost clients.
+
+This is one file, because all of it changes one table of sessions.
 """
 
 from __future__ import annotations
