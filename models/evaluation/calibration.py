@@ -25,6 +25,7 @@ from .predictions import EvaluatedDialogue, Setting, last_frame_at
 from .shift_hold import SCORE_S
 
 BINS = 15
+DRAWS, SEED = 200, 0  # of outcomes that come true just as predicted
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,14 @@ class Calibration:
     Attributes:
         count: number of predictions.
         error: expected calibration error, in [0, 1]; NaN without predictions.
+        by_chance: the error to be expected of the same predictions if each silence became a shift
+            with just the probability that was predicted; NaN without predictions.
         bins: the bins of a reliability diagram.
     """
 
     count: int
     error: Estimate
+    by_chance: float
     bins: tuple[ReliabilityBin, ...]
 
 
@@ -82,24 +86,32 @@ def calibration(dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> Cal
     """
     cases = [_silent_frames(dialogue, setting) for dialogue in dialogues]
     dialogue = np.repeat(np.arange(len(cases)), [len(rows) for rows in cases])
-    p_shift, shift, at_250_ms = np.concatenate([np.zeros((0, 3)), *cases]).T
+    p_shift, shift, at_250_ms, start = np.concatenate([np.zeros((0, 4)), *cases]).T
+    silence = np.unique(np.stack([dialogue, start]), axis=1, return_inverse=True)[1].ravel()
     once = at_250_ms > 0
     return CalibrationReport(
-        calibrate(p_shift[once], shift[once] > 0, dialogue[once]),
-        calibrate(p_shift, shift > 0, dialogue),
+        calibrate(p_shift[once], shift[once] > 0, dialogue[once], silence[once]),
+        calibrate(p_shift, shift > 0, dialogue, silence),
     )
 
 
-def calibrate(p: Floats, happened: NDArray[np.bool_], dialogue: NDArray[np.int64]) -> Calibration:
+def calibrate(
+    p: Floats,
+    happened: NDArray[np.bool_],
+    dialogue: NDArray[np.int64],
+    silence: NDArray[np.int64],
+) -> Calibration:
     """Return the calibration of any probabilities.
 
     Args:
         p: predicted probabilities in [0, 1], (N,).
         happened: whether each prediction came true, (N,).
         dialogue: an integer for each case, (N,); cases of one dialogue share it.
+        silence: an integer for each case, (N,); cases that come true together share it.
     """
     numbers, dialogues = consecutive(dialogue)
-    member = np.minimum((p * BINS).astype(np.int64), BINS - 1)[:, None] == np.arange(BINS)
+    place = np.minimum((p * BINS).astype(np.int64), BINS - 1)
+    member = place[:, None] == np.arange(BINS)
     count, predicted, true = (
         sums_by_dialogue(member * weight[:, None], numbers, dialogues)
         for weight in (np.ones_like(p), p, happened)
@@ -119,25 +131,43 @@ def calibrate(p: Floats, happened: NDArray[np.bool_], dialogue: NDArray[np.int64
         )
         for i, (n, s, t) in enumerate(sums)
     )
-    return Calibration(len(p), estimate(statistic, dialogues), tuple(bins))
+    by_chance = _error_by_chance(p, place, silence)
+    return Calibration(len(p), estimate(statistic, dialogues), by_chance, tuple(bins))
+
+
+def _error_by_chance(p: Floats, place: NDArray[np.int64], silence: NDArray[np.int64]) -> float:
+    """Return the mean error of outcomes drawn with the predicted probabilities.
+
+    Cases of one silence are drawn together, because they come true together.
+    """
+    if not len(p):
+        return float("nan")
+    rng = np.random.default_rng(SEED)
+    errors: list[float] = []
+    for _ in range(DRAWS):
+        drawn = rng.random(silence.max() + 1)[silence] < p
+        errors.append(np.abs(np.bincount(place, p - drawn)).sum() / len(p))
+    return float(np.mean(errors))
 
 
 def _silent_frames(dialogue: EvaluatedDialogue, setting: Setting) -> Floats:
-    """Return p_shift and what followed for the frames of mutual silence, (N, 3).
+    """Return p_shift and what followed for the frames of mutual silence, (N, 4).
 
     Only frames with a speaker before and after the silence count. The columns are p_shift, 1 for
-    a shift, and 1 if the frame is 250 ms into its silence.
+    a shift, 1 if the frame is 250 ms into its silence, and the first frame of the silence.
     """
     holder, upcoming = floor_around(dialogue.activity & ~dialogue.backchannel)
-    at_250_ms = np.zeros(len(holder), bool)
+    at_250_ms, first = np.zeros(len(holder), bool), np.zeros(len(holder), np.int64)
     silent = ~np.any(dialogue.activity, axis=0)
     for start, end in runs(silent):
+        first[start:end] = start
         if end - start >= SCORE_S * FRAME_RATE_HZ:
             at_250_ms[last_frame_at(start, SCORE_S, len(holder))] = True
     frames = np.flatnonzero(silent & (holder != NOBODY) & (upcoming != NOBODY))
-    rows = np.zeros((len(frames), 3))
+    rows = np.zeros((len(frames), 4))
     for speaker in (0, 1):
         held = holder[frames] == speaker
         rows[held, 0] = dialogue.predictions_for(setting, speaker).p_next[1 - speaker, frames[held]]
     rows[:, 1], rows[:, 2] = holder[frames] != upcoming[frames], at_250_ms[frames]
+    rows[:, 3] = first[frames]
     return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from .calibration import Calibration
 from .frontier import CUT_OFFS, LATENCIES_S
 from .measures import BinaryScore
 from .provenance import count_detected, count_models
@@ -67,14 +68,8 @@ def scores_table(evaluation: Evaluation) -> Table:
             lambda s, limit=limit: shown(s.frontier.latency_at[limit].estimate),
             shown(evaluation.timer.latency_at[limit].estimate),
         )
-    add(
-        "calibration error, 250 ms",
-        lambda s: NOTHING if s.calibration is None else shown(s.calibration.at_250_ms.error),
-    )
-    add(
-        "calibration error, silent frames",
-        lambda s: NOTHING if s.calibration is None else shown(s.calibration.silent_frames.error),
-    )
+    for label, part in (("250 ms", "at_250_ms"), ("silent frames", "silent_frames")):
+        add(f"calibration error, {label}", lambda s, part=part: _calibration_error(s, part))
     note = (
         "Shift: after a mutual silence the other speaker speaks; hold: the same one continues. ms: "
         "into the silence. Holds that are cut off, and latency, are of pauses of one speaker: a "
@@ -84,7 +79,8 @@ def scores_table(evaluation: Evaluation) -> Table:
         "baselines hear the speaker alone. Shift prediction: the last 0.5 s before the silence. A "
         "backchannel here is any short utterance, at most 1 s long with 1 s of own silence around "
         "it. In brackets: 95 % intervals, bootstrap over dialogues. Counts: shifts/holds, "
-        "long/short, with/without. Latency and calibration error: less is better."
+        "long/short, with/without. Latency and calibration error: less is better. By chance: "
+        "the error to be expected if every prediction were right about its own probability."
     )
     return Table(
         "Scores",
@@ -92,6 +88,14 @@ def scores_table(evaluation: Evaluation) -> Table:
         tuple(rows),
         note + _folds(evaluation) + _judge(evaluation) + _detected(evaluation),
     )
+
+
+def _calibration_error(system: SystemFigures, part: str) -> str:
+    """Return the error, and what chance alone would give; `part` is of a CalibrationReport."""
+    if system.calibration is None:
+        return NOTHING
+    found: Calibration = getattr(system.calibration, part)
+    return f"{shown(found.error)}, by chance {found.by_chance:.2f}"
 
 
 def _folds(evaluation: Evaluation) -> str:

@@ -13,7 +13,7 @@ def test_the_error_of_known_cases() -> None:
     # One bin predicts 0.3, and the event happens once in two cases.
     # Another bin predicts 0.9, and the event happens in three cases of three.
     p, happened = np.array([0.3, 0.3, 0.9, 0.9, 0.9]), np.array([True, False, True, True, True])
-    found = calibrate(p, happened, np.zeros(5, np.int64))
+    found = calibrate(p, happened, np.zeros(5, np.int64), np.arange(5))
     assert found.count == 5
     assert found.error.value == pytest.approx(2 / 5 * 0.2 + 3 / 5 * 0.1)
     filled = {round(b.low * 15): (b.count, b.mean_p, b.share) for b in found.bins if b.count}
@@ -22,7 +22,8 @@ def test_the_error_of_known_cases() -> None:
 
 
 def test_there_are_fifteen_equal_bins_and_one_belongs_to_the_last() -> None:
-    found = calibrate(np.array([0.0, 1.0, 1 / 15]), np.array([False, True, True]), np.arange(3))
+    p, happened = np.array([0.0, 1.0, 1 / 15]), np.array([False, True, True])
+    found = calibrate(p, happened, np.arange(3), np.arange(3))
     assert [b.count for b in found.bins] == [1, 1, *[0] * 12, 1]
     assert [b.high - b.low for b in found.bins] == pytest.approx([1 / 15] * 15)
     assert found.error.value == pytest.approx((1 - 1 / 15) / 3)
@@ -41,15 +42,33 @@ def test_the_error_is_the_mean_distance_over_the_bins(seed: int) -> None:
                 / 500
                 * abs(np.mean([p[i] for i in members]) - np.mean([happened[i] for i in members]))
             )
-    found = calibrate(p, happened, rng.integers(0, 9, 500))
+    found = calibrate(p, happened, rng.integers(0, 9, 500), np.arange(500))
     assert found.error.value == pytest.approx(error)
     assert found.error.low < found.error.high
 
 
 def test_what_is_right_as_often_as_it_says_has_next_to_no_error() -> None:
     rng = np.random.default_rng(0)
-    p = rng.random(50_000)
-    assert calibrate(p, rng.random(50_000) < p, np.zeros(50_000, np.int64)).error.value < 0.02
+    p, count = rng.random(50_000), np.arange(50_000)
+    found = calibrate(p, rng.random(50_000) < p, np.zeros(50_000, np.int64), count)
+    assert found.error.value < 0.02
+    assert found.by_chance == pytest.approx(found.error.value, abs=0.005)
+
+
+def test_chance_alone_gives_few_predictions_an_error() -> None:
+    # Of 4 predictions of 0.5, a binomial share lies off by 3 / 16 on average.
+    p, happened = np.full(4, 0.5), np.array([True, True, False, False])
+    found = calibrate(p, happened, np.zeros(4, np.int64), np.arange(4))
+    assert found.error.value == 0.0
+    assert found.by_chance == pytest.approx(3 / 16, abs=0.03)
+    sure = calibrate(happened.astype(float), happened, np.zeros(4, np.int64), np.arange(4))
+    assert sure.by_chance == 0.0
+
+
+def test_frames_of_one_silence_are_one_draw_of_chance() -> None:
+    p, happened = np.full(4, 0.5), np.zeros(4, bool)
+    found = calibrate(p, happened, np.zeros(4, np.int64), np.zeros(4, np.int64))
+    assert found.by_chance == pytest.approx(0.5)
 
 
 def test_silences_are_read_after_a_quarter_second_and_in_every_frame(
