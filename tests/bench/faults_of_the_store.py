@@ -14,7 +14,8 @@ from collections.abc import Iterator
 
 import numpy as np
 from fault_material import PLACES, ROOMY, SESSION_CHUNKS, Fault, SimulationData
-from raw_stream import PATIENCE_S, RawStream, RefusedError, resume
+from live_clients import opening
+from raw_stream import PATIENCE_S, RawStream, RefusedError, reset_on_close, resume
 from served import Served, served
 
 SLOW_S = 0.4  # of one answer of the slow store
@@ -152,9 +153,15 @@ def claimed_twice(material: SimulationData) -> Fault:
 
 
 def ask(port: int, query: str) -> None:
-    """Ask for a session, and break the connection at once."""
-    with contextlib.suppress(OSError, RefusedError):
-        RawStream(port, query).cut(reset=True)
+    """Ask for a session, and break the connection at once.
+
+    It answers no ping: an answer would confirm messages that the stream has not received.
+    """
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)) as rival:
+        rival.settimeout(PATIENCE_S)
+        rival.sendall(opening(query))
+        rival.recv(1 << 16)
+        reset_on_close(rival)
 
 
 # ---- Redis ----

@@ -169,7 +169,7 @@ class RawStream:
     def cut(self, *, reset: bool = False) -> None:
         """Close or reset the socket without a close frame; a reset drops data on its way."""
         if reset:
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            reset_on_close(self.sock)
         self.sock.close()
         self.open = False
 
@@ -188,6 +188,11 @@ class RawStream:
         for wire in self.sent[resumed["received"] :]:
             self._send(wire)
             self.hear()
+
+
+def reset_on_close(sock: socket.socket) -> None:
+    """Let `close` reset the connection."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def resume(stream: RawStream) -> None:
