@@ -34,11 +34,6 @@ AUDIO = b"\x10" * CHUNK
 TONE = (0.3 * np.sin(np.arange(24000) / 5)).astype(np.float32)  # 1 s at 24 kHz
 
 
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine()
-
-
 def predictor(engine: Engine, policy: str | PolicySettings = "balanced") -> TurnPredictor:
     return TurnPredictor(engine, sample_rate_hz=8000, policy=policy)
 
