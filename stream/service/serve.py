@@ -228,7 +228,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FOLDER",
         help="folder of the npm package onnxruntime-web; this server's page can then also run the "
-        "network in the browser tab (default: on this server only)",
+        "network in the browser tab, and whoever loads the page gets the model (default: on this "
+        "server only)",
     )
     access.add_argument(
         "--tls-cert",
