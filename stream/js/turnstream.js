@@ -95,8 +95,9 @@ export class TurnstreamClient {
     this._send(encode(samples, this.settings.encoding));
   }
 
-  /** Change frames, latents, policy or values of the policy from here on; the message "configured" tells what holds. */
-  configure(change) {
+  /** Change frames, latents, policy or policyValues from here on; "configured" tells what holds. */
+  configure({ policyValues, ...change }) {
+    Object.assign(change, policyValues);
     Object.assign(this.settings, change);
     this._control({ type: "configure", ...change });
   }
@@ -328,8 +329,15 @@ export class TurnstreamClient {
     return cause !== undefined && cause.epoch === this._heardEpoch && typeof cause.wire !== "string" ? performance.now() - cause.sentAt : null;
   }
 
+  /** A listener that fails is reported as uncaught; the others and the session go on. */
   _emit(type, message) {
-    for (const listener of this._listeners.get(type) ?? []) listener(message);
+    for (const listener of this._listeners.get(type) ?? []) {
+      try {
+        listener(message);
+      } catch (error) {
+        queueMicrotask(() => { throw error; });
+      }
+    }
   }
 }
 
