@@ -1,18 +1,8 @@
 """Turn-taking on a telephone call of Twilio Media Streams, in the bot's own server. No I/O.
 
 A `TwilioCall` takes the messages that Twilio sends and those that the bot sends, and returns the
-call's audio: the caller, and what the caller hears. A predictor or a client takes it from there:
-
-    call = TwilioCall()
-    predictor = TurnPredictor(sample_rate_hz=8000, policy="balanced")
-    async for message in websocket:  # of Twilio
-        for prediction in predictor.push_audio(call.receive(message)):
-            for event in prediction.events:
-                if clear := call.barge_in(event):
-                    await websocket.send(clear)
-
-With a server: `await client.push_audio(call.receive(message))`, and a client with
-`StreamSettings(sample_rate_hz=8000, encoding="mulaw")`.
+call's audio: the caller, and what the caller hears. A predictor or a client takes it from there, as
+README.md shows.
 
 The bot speaks with `say`. Or it sends its messages by itself, and tells them to `sent`. Twilio
 plays them one after the other, so the caller's audio tells how much was heard, and the marks that

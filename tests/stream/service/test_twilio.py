@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
+from websockets.frames import Frame, Opcode
 
 from turnstream.stream.engine import Engine
 from turnstream.stream.errors import ProtocolError
 from turnstream.stream.pcm import decode_pcm, to_float32
 from turnstream.stream.policy_settings import Policies
+from turnstream.stream.service.inbox import Inbox
 from turnstream.stream.service.server import Server
 from turnstream.stream.service.twilio import TwilioDialect, parse_relay_query
 
@@ -439,6 +441,26 @@ async def test_a_listener_is_pinged_until_it_leaves(server: Server, phone: RawCl
     async with asyncio.timeout(PATIENCE_S):
         while paths.listeners:
             await server._next_end()
+
+
+async def test_small_messages_with_long_gaps_do_not_fill_the_memory(
+    server: Server, phone: RawClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added, waiting_s, add = asyncio.Event(), [], Inbox.add
+
+    def note(inbox: Inbox, message: str | bytes) -> None:
+        add(inbox, message)
+        waiting_s.append(sum(map(len, inbox._waiting)) / 16000)
+        added.set()
+
+    monkeypatch.setattr(Inbox, "add", note)
+    gaps = [twilio.media(b"", 60_000 * number) for number in range(20)]
+    messages = [Frame(Opcode.TEXT, text.encode()) for text in (twilio.start(), *gaps)]
+    phone.connection.transport.write(b"".join(frame.serialize(mask=True) for frame in messages))
+    async with asyncio.timeout(PATIENCE_S):
+        await added.wait()
+    phone.connection.transport.abort()
+    assert 50 < max(waiting_s) < 150  # the rest is read when these are predicted on
 
 
 async def test_a_server_that_stops_ends_calls_and_their_listeners(
