@@ -460,7 +460,7 @@ async def test_small_messages_with_long_gaps_do_not_fill_the_memory(
     async with asyncio.timeout(PATIENCE_S):
         await added.wait()
     phone.connection.transport.abort()
-    assert 50 < max(waiting_s) < 150  # the rest is read when these are predicted on
+    assert 50 < max(waiting_s) < 200  # the rest is read when these are predicted on
 
 
 async def test_a_server_that_stops_ends_calls_and_their_listeners(
