@@ -72,16 +72,21 @@ class TurnstreamTurnDetector(TurnDetector):
         self._predictors = Predictors(policy, model, pause_model)
         self._eager = eager
         self._threads: dict[str, ThreadedPredictor] = {}  # by the participants' ids
+        self._closed = False
 
     async def process_audio(
         self, data: PcmData, participant: Participant, conversation: object = None
     ) -> None:
-        """Queue a participant's audio for its predictor. Another sample rate begins a new one.
+        """Queue a participant's audio for its predictor; no effect after `close`.
+
+        Another sample rate begins a new conversation.
 
         Raises:
             AudioFormatError: the sample rate is out of range.
             Exception: the prediction on earlier audio failed.
         """
+        if self._closed:
+            return
         thread, left = self._threads.get(participant.id), None
         if thread is None or thread.sample_rate_hz != data.sample_rate:
             tell = partial(self._tell, _Speaker(participant))
@@ -118,6 +123,7 @@ class TurnstreamTurnDetector(TurnDetector):
     async def close(self) -> None:
         """Stop predicting, and forget the participants."""
         await super().close()
+        self._closed = True
         threads = [*self._threads.values()]
         self._threads.clear()
         await asyncio.gather(*(thread.close() for thread in threads))

@@ -158,6 +158,15 @@ def test_bad_audio_of_the_bot_is_refused() -> None:
     assert not call.speaking
 
 
+@pytest.mark.parametrize("rate_hz", [8000, 24000])
+def test_speech_that_is_too_long_has_no_effect(rate_hz: int) -> None:
+    call = started()
+    with pytest.raises(ProtocolError, match=r"at most 300 s .* that waits, got 30"):
+        call.say(np.full(301 * rate_hz, 0.5, np.float32), rate_hz)
+    assert not call.speaking
+    assert not played(call.say(np.zeros(rate_hz), rate_hz)).any()
+
+
 def test_calls_do_not_share_anything(engine: Engine) -> None:
     """Two calls at once give what each gives alone."""
     streams = [list(twilio.both_tracks(*bundled_call(5, start_s))) for start_s in (8, 30)]

@@ -171,21 +171,10 @@ def test_a_bad_query_is_refused(query: str, complaint: str) -> None:
         (["{"], "bad_control", "expected a JSON object, got '{'"),
         ([b"\x00" * 160], "bad_control", "expected a text message of Twilio, got 160 bytes"),
         ([twilio.media(AUDIO, 0)], "bad_control", "expected start before any other message"),
-        ([twilio.start(), twilio.start()], "bad_control", "start: expected once, got it twice"),
         (
             [twilio.start(), twilio.media(AUDIO, 0, payload="!")],
             "bad_audio",
             "payload: expected base64",
-        ),
-        (
-            [twilio.start(format_change={"encoding": "audio/opus"})],
-            "bad_audio",
-            "mediaFormat.encoding: expected audio/x-mulaw, got 'audio/opus'",
-        ),
-        (
-            [twilio.start(), twilio.media(AUDIO, 0), twilio.media(AUDIO, 10**8)],
-            "bad_audio",
-            "timestamp: expected at most 60 s from 20 ms, got 100000000 ms",
         ),
         (
             [twilio.start("inbound", end_threshold="high")],
