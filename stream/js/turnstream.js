@@ -79,6 +79,7 @@ export class TurnstreamClient {
 
   /** Open the session; gives the `begin` message or throws a TurnstreamError. Audio pushed before is sent then. */
   connect() {
+    if (this._opened) return Promise.reject(new Error("connect: expected one call, got another"));
     return new Promise((resolve, reject) => {
       this._opened = { resolve, reject };
       this._open(this._query({ ...this.settings }));
@@ -87,6 +88,10 @@ export class TurnstreamClient {
 
   /** Audio of any length: Float32Array in [-1, 1] or Int16Array, interleaved (user, other, user, other ...) when there are two channels. */
   pushAudio(samples) {
+    if (!(samples instanceof Float32Array || samples instanceof Int16Array)) {
+      const got = samples?.constructor?.name ?? String(samples);
+      throw new TypeError(`expected samples as Float32Array or Int16Array, got ${got}`);
+    }
     if (samples.length % this.settings.channels !== 0) {
       throw new RangeError(`expected whole samples of ${this.settings.channels} channels, got ${samples.length} values`);
     }

@@ -39,6 +39,17 @@ test("values of the policy are configured in either spelling", async () => {
   assert.equal(client.settings.end_threshold, 0.8);
 });
 
+test("what is no audio, and a second connect, are refused", async () => {
+  const [client, socket] = await connected();
+  assert.throws(() => client.pushAudio(new Uint8Array(640)), {
+    message: "expected samples as Float32Array or Int16Array, got Uint8Array",
+  });
+  assert.throws(() => client.pushAudio(new Int16Array(3)), /whole samples of 2 channels, got 3/);
+  await assert.rejects(client.connect(), { message: "connect: expected one call, got another" });
+  assert.equal(Socket.last, socket);
+  assert.deepEqual(socket.sent, []);
+});
+
 test("a listener that fails stops neither the others nor the session", async () => {
   const [client, socket] = await connected();
   const [uncaught, heard] = [[], []];
