@@ -49,6 +49,14 @@ def variables(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
     }
 
 
+def unknown_variables(
+    parser: argparse.ArgumentParser, environment: Mapping[str, str] = os.environ
+) -> list[str]:
+    """Return the variables that are named like those of options, but are none."""
+    known = variables(parser)
+    return [name for name in environment if name.startswith(PREFIX) and name not in known]
+
+
 def parse_arguments(
     parser: argparse.ArgumentParser,
     arguments: Sequence[str],

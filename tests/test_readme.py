@@ -200,7 +200,8 @@ async def test_twilio_block_answers_the_caller(block: Block):
             yield twilio.start()
             for time_ms, samples in twilio.chunks(twilio.bundled_call(6, 8)[0]):
                 yield twilio.media(samples, time_ms)
-                assert list(loudspeaker.play(len(samples))) == []
+                for echo in loudspeaker.play(len(samples)):
+                    yield echo
 
     await names["hold"](Websocket(), lambda: np.zeros(24000, np.float32))
     assert 0 < loudspeaker.played < 3 * 8000  # the caller cuts in

@@ -26,10 +26,9 @@ from fastrtc import ReplyOnPause
 from numpy.typing import NDArray
 
 from ..devices.agent_voice import AgentVoice
-from ..engine import Engine
-from ..pause_model import PauseModel, choose_pause_model
+from ..pause_model import PauseModel
 from ..policy import PolicySettings
-from ..predictor import TurnPredictor
+from .predictors import Model, Predictors
 
 USER = 0
 LEAD_S = 0.5  # a turn began this long before it was recognised
@@ -42,19 +41,13 @@ class ReplyOnTurn(ReplyOnPause):  # pyright: ignore[reportGeneralTypeIssues]
     Args:
         fn: as for `ReplyOnPause`: a generator function, also an asynchronous one, that takes
             (sample rate, samples (1, N) int16) and yields such pairs.
-        policy: a preset's name ("fast", "balanced", "patient") or PolicySettings.
-        model: path of an ONNX file, or an Engine; the bundled model if not given. All connections
-            share it.
-        pause_model: as for `TurnPredictor`; the bundled one if not given.
+        policy, model, pause_model: as for `TurnPredictor`, whose errors come here, too.
+            All connections share the models.
         can_interrupt: whether the user can stop a reply. If not, a turn that ends during a reply
             gets none.
         input_sample_rate: rate of the audio that `fn` gets.
         options: further options of `ReplyOnPause`: `startup_fn`, `output_sample_rate`,
             `needs_args`. Those of its voice activity detection have no effect.
-    Raises:
-        ModelError: the model cannot be run.
-        AudioFormatError: the rate is out of range.
-        PolicyError: no preset of that name.
     """
 
     def __init__(
@@ -62,7 +55,7 @@ class ReplyOnTurn(ReplyOnPause):  # pyright: ignore[reportGeneralTypeIssues]
         fn: Callable[..., Any],
         *,
         policy: str | PolicySettings = "balanced",
-        model: str | Engine | None = None,
+        model: Model = None,
         pause_model: bool | PauseModel | None = None,
         can_interrupt: bool = True,
         input_sample_rate: int = 16000,
@@ -75,19 +68,16 @@ class ReplyOnTurn(ReplyOnPause):  # pyright: ignore[reportGeneralTypeIssues]
             input_sample_rate=input_sample_rate,
             **{**options, "model": self},
         )
-        engine = model if isinstance(model, Engine) else Engine(model)
-        pause_model = choose_pause_model(pause_model, engine) or False
+        predictors = Predictors(policy, model, pause_model)
         self._copied = {
             **options,
             "policy": policy,
-            "model": engine,
-            "pause_model": pause_model,
+            "model": predictors.engine,
+            "pause_model": predictors.pause_model or False,
             "can_interrupt": can_interrupt,
             "input_sample_rate": input_sample_rate,
         }
-        self._predictor = TurnPredictor(
-            engine, sample_rate_hz=input_sample_rate, policy=policy, pause_model=pause_model
-        )
+        self._predictor = predictors.begin(input_sample_rate)
         self._voice = AgentVoice(input_sample_rate)
         self._heard: deque[NDArray[np.int16]] = deque()  # the user's newest audio, in blocks (N,)
         self._heard_samples = 0

@@ -16,7 +16,6 @@ predicts in a thread. Without the pause model, predictions run on the event loop
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -25,73 +24,62 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine import Engine
-from ..errors import MissingExtraError
-from ..pause_model import PauseModel, choose_pause_model
-from ..policy import PRESETS, PolicySettings
+from ..pause_model import PauseModel
+from ..policy import PolicySettings
 from ..prediction import Prediction
 from ..predictor import TurnPredictor
+from .framework import framework
+from .predictors import Model, Predictors, ThreadedPredictor
 from .voice_activity import VoiceActivity
 
-try:
+with framework("livekit", "livekit-agents"):
     from livekit import rtc
     from livekit.agents import vad
     from livekit.agents.language import LanguageCode
     from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, APIConnectOptions
     from livekit.agents.voice.turn import TurnDetectionEvent, TurnHandlingOptions
-except ModuleNotFoundError as error:
-    if (error.name or "").split(".")[0] != "livekit":
-        raise
-    raise MissingExtraError("livekit-agents", "livekit") from None
-
-logger = logging.getLogger(__name__)
 
 USER, AGENT = 0, 1
 FRAME_S = 0.02
-NAME = "turnstream"
 PREFIX_S = 0.5  # audio before the start of speech, for recognisers that take whole utterances
 LONGEST_SPEECH_S = 60.0  # of such an utterance; what is older is dropped
 LATE_S = 1.0  # how much later than the policy's time-out a prediction may come
-MOST_WAITING_S = 10.0  # audio that waits for the detector's thread; what exceeds it is dropped
 
 
-class TurnstreamDetector:
+class _Named:
+    """What the framework calls the models."""
+
+    @property
+    def model(self) -> str:
+        return "turnstream"
+
+    @property
+    def provider(self) -> str:
+        return "turnstream"
+
+
+class TurnstreamDetector(_Named):
     """A streaming turn detector for AgentSession.
 
     Args:
-        policy: a preset's name ("fast", "balanced", "patient") or PolicySettings.
-        model: path of an ONNX file, or an Engine, which sessions may share; the bundled model if
-            not given.
-        pause_model: as for `TurnPredictor`; the bundled one if not given.
-    Raises:
-        ModelError: the model cannot be run.
-        PolicyError: no preset of that name.
+        policy, model, pause_model: as for `TurnPredictor`, whose errors come here, too.
     """
 
     def __init__(
         self,
         policy: str | PolicySettings = "balanced",
         *,
-        model: str | Engine | None = None,
+        model: Model = None,
         pause_model: bool | PauseModel | None = None,
     ) -> None:
-        self._engine = model if isinstance(model, Engine) else Engine(model)
-        self._pause_model = choose_pause_model(pause_model, self._engine)
-        TurnPredictor(self._engine, policy=policy, pause_model=False)  # raises the PolicyError
-        self.settings = PRESETS[policy] if isinstance(policy, str) else policy
-
-    @property
-    def model(self) -> str:
-        return NAME
-
-    @property
-    def provider(self) -> str:
-        return NAME
+        self._predictors = Predictors(policy, model, pause_model)
+        self.settings = self._predictors.settings
 
     def stream(
         self, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
     ) -> TurnstreamDetectorStream:
         """Return the detector of one conversation; there is no connection to set options of."""
-        return TurnstreamDetectorStream(self._engine, self.settings, self._pause_model)
+        return TurnstreamDetectorStream(self._predictors)
 
     def turn_handling(self) -> TurnHandlingOptions:
         """Return the session's options: this detector, and the delays of its policy."""
@@ -105,16 +93,13 @@ class TurnstreamDetector:
         }
 
 
-class TurnstreamDetectorStream:
+class TurnstreamDetectorStream(_Named):
     """The turn detector of one conversation. Audio of another sample rate begins a new one."""
 
-    def __init__(
-        self, engine: Engine, settings: PolicySettings, pause_model: PauseModel | None
-    ) -> None:
-        self._engine, self._settings, self._pause_model = engine, settings, pause_model
+    def __init__(self, predictors: Predictors) -> None:
+        self._predictors, self._settings = predictors, predictors.settings
         self._predictor: TurnPredictor | None = None
-        self._waiting: deque[NDArray[np.int16]] = deque()  # blocks (N,) for the thread
-        self._predicting: asyncio.Task[None] | None = None  # in the thread
+        self._thread: ThreadedPredictor | None = None  # has the predictor, with a pause model
         self._rate_hz: int = 0
         self._activity = VoiceActivity()
         self._in_turn = False
@@ -123,14 +108,6 @@ class TurnstreamDetectorStream:
         self._p_end, self._p_backchannel = 0.0, 0.0
         self._asked: asyncio.Future[TurnDetectionEvent] | None = None
         self._closed = False
-
-    @property
-    def model(self) -> str:
-        return NAME
-
-    @property
-    def provider(self) -> str:
-        return NAME
 
     @property
     def is_fallback(self) -> bool:
@@ -160,43 +137,37 @@ class TurnstreamDetectorStream:
         """
         if self._closed:
             return
-        if self._predicting is not None and self._predicting.done():
-            self._predicting.result()
         if self._predictor is None or frame.sample_rate != self._rate_hz:
-            self._rate_hz = frame.sample_rate
-            self._predictor = TurnPredictor(
-                self._engine,
-                sample_rate_hz=frame.sample_rate,
-                policy=self._settings,
-                pause_model=self._pause_model or False,
-            )
-            self._waiting.clear()
-            self.cancel_inference()
-            self._activity.reset()
-            self._in_turn = self._settled = False
-            self._p_end = self._p_backchannel = 0.0
+            self._predictor = self._begin(frame.sample_rate)
         samples = _first_channel(frame)
-        if self._pause_model is None:
+        if self._thread is not None:
+            self._thread.push_audio(samples)
+        else:
             self._hear(self._predictor.push_audio(samples))
-            return
-        if sum(map(len, self._waiting)) + len(samples) > MOST_WAITING_S * self._rate_hz:
-            logger.warning("dropped audio: %g s wait for a prediction", MOST_WAITING_S)
-            return
-        self._waiting.append(samples)
-        if self._predicting is None:
-            self._predicting = asyncio.create_task(self._predict_in_thread())
 
-    async def _predict_in_thread(self) -> None:
-        """Predict until no audio waits."""
-        while self._waiting and not self._closed:
-            predictor, audio = self._predictor, np.concatenate(self._waiting)
-            assert predictor is not None
-            self._waiting.clear()
-            predictions = await asyncio.to_thread(predictor.push_audio, audio)
-            if predictor is self._predictor and not self._closed:
-                self._hear(predictions)
-        self._predicting = None
-        if not self._in_turn:
+    def _begin(self, rate_hz: int) -> TurnPredictor:
+        predictor = self._predictors.begin(rate_hz)
+        self._stop()
+        if self._predictors.pause_model is not None:
+            self._thread = ThreadedPredictor(predictor, rate_hz, self._hear_later)
+        self._rate_hz = rate_hz
+        self._activity.reset()
+        self._in_turn = self._settled = False
+        self._p_end = self._p_backchannel = 0.0
+        return predictor
+
+    def _stop(self) -> None:
+        self.cancel_inference()
+        if self._thread is not None:
+            self._thread.stop()
+
+    @property
+    def _has_heard_all(self) -> bool:
+        return self._thread is None or self._thread.is_idle
+
+    async def _hear_later(self, predictions: Sequence[Prediction]) -> None:
+        self._hear(predictions)
+        if not self._in_turn and self._has_heard_all:
             self._answer(self._p_end, self._p_backchannel)
 
     def _hear(self, predictions: Sequence[Prediction]) -> None:
@@ -223,7 +194,7 @@ class TurnstreamDetectorStream:
         self._asked = asked = asyncio.get_running_loop().create_future()
         if self._closed:
             self._answer(1.0, None)
-        elif not self._in_turn and self._predicting is None:
+        elif not self._in_turn and self._has_heard_all:
             self._answer(self._p_end, self._p_backchannel)
         return asked
 
@@ -236,11 +207,13 @@ class TurnstreamDetectorStream:
         self.cancel_inference()
 
     def end_input(self) -> None:
-        self.cancel_inference()
+        self._stop()
         self._closed = True
 
     async def aclose(self) -> None:
         self.end_input()
+        if self._thread is not None:
+            await self._thread.close()
 
     def _answer(self, p_end: float, p_backchannel: float | None) -> None:
         asked, self._asked = self._asked, None
@@ -255,7 +228,7 @@ class TurnstreamDetectorStream:
             )
 
 
-class TurnstreamVAD(vad.VAD):
+class TurnstreamVAD(_Named, vad.VAD):
     """Turnstream's voice activity of the user as the session's VAD.
 
     Args:
@@ -270,7 +243,7 @@ class TurnstreamVAD(vad.VAD):
     def __init__(
         self,
         *,
-        model: str | Engine | None = None,
+        model: Model = None,
         min_speech_duration: float = 0.1,
         min_silence_duration: float = 0.25,
     ) -> None:
@@ -278,14 +251,6 @@ class TurnstreamVAD(vad.VAD):
         self._engine = model if isinstance(model, Engine) else Engine(model)
         self.min_speech_duration = min_speech_duration
         self.min_silence_duration = min_silence_duration
-
-    @property
-    def model(self) -> str:
-        return NAME
-
-    @property
-    def provider(self) -> str:
-        return NAME
 
     def stream(self) -> TurnstreamVADStream:
         activity = VoiceActivity(

@@ -36,12 +36,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..devices.agent_voice import AgentVoice
-from ..engine import Engine
-from ..errors import MissingExtraError
-from ..pause_model import PauseModel, choose_pause_model
+from ..pause_model import PauseModel
 from ..policy import PolicySettings
 from ..prediction import Prediction, TurnEvent
 from ..predictor import TurnPredictor
+from .framework import framework
 from .pipecat_strategies import (
     USER,
     TurnEndedFrame,
@@ -50,9 +49,10 @@ from .pipecat_strategies import (
     TurnstreamUserTurnStartStrategy,
     TurnstreamUserTurnStopStrategy,
 )
+from .predictors import Model, Predictors
 from .voice_activity import VoiceActivity
 
-try:
+with framework("pipecat", "pipecat-ai"):
     from pipecat.frames.frames import (
         CancelFrame,
         EndFrame,
@@ -67,10 +67,6 @@ try:
     )
     from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
     from pipecat.turns.user_turn_strategies import UserTurnStrategies
-except ModuleNotFoundError as error:
-    if (error.name or "").split(".")[0] != "pipecat":
-        raise
-    raise MissingExtraError("pipecat-ai", "pipecat") from None
 
 SPEAKING_PERIOD_S = 0.2  # the framework's own period of UserSpeakingFrame
 
@@ -81,33 +77,25 @@ class TurnstreamProcessor(FrameProcessor):
     One processor serves one conversation. Audio of another sample rate begins a new one.
 
     Args:
-        policy: a preset's name ("fast", "balanced", "patient") or PolicySettings.
-        model: path of an ONNX file, or an Engine, which several processors may share; the bundled
-            model if not given.
+        policy, model, pause_model: as for `TurnPredictor`, whose errors come here, too. The pause
+            model is asked in a thread.
         audio_idle_timeout: if no audio arrives for so many seconds within a turn of the user, as
             from a muted microphone, the processor predicts on silence instead, and the policy ends
             the turn. 0 turns this off.
-        pause_model: as for `TurnPredictor`; the bundled one if not given. It is asked once in each
-            pause of the user and of the bot, in a thread. It cuts off fewer thinking pauses.
-    Raises:
-        ModelError: the model cannot be run.
-        PolicyError: no preset of that name.
     """
 
     def __init__(
         self,
         policy: str | PolicySettings = "balanced",
         *,
-        model: str | Engine | None = None,
+        model: Model = None,
         audio_idle_timeout: float = 1.0,
         pause_model: bool | PauseModel | None = None,
     ) -> None:
         super().__init__()
-        self._policy = policy
-        self._engine = model if isinstance(model, Engine) else Engine(model)
-        self._pause_model = choose_pause_model(pause_model, self._engine)
+        self._predictors = Predictors(policy, model, pause_model)
         self._audio_idle_timeout = audio_idle_timeout
-        self._begin(16000)
+        self._begin(self._predictors.begin(16000), 16000)
         self._heard_at = 0.0  # when audio last arrived, on the monotonic clock
         self._idle_task: asyncio.Task[None] | None = None
         # Audio and the silence in its place are predicted one after the other.
@@ -146,8 +134,9 @@ class TurnstreamProcessor(FrameProcessor):
             self._heard_at = time.monotonic()
             async with self._lock:
                 if frame.sample_rate != self._rate_hz:
+                    predictor = self._predictors.begin(frame.sample_rate)
                     await self._end_all()
-                    self._begin(frame.sample_rate)
+                    self._begin(predictor, frame.sample_rate)
                 await self._predict(first_channel(frame.audio, frame.num_channels))
         elif isinstance(frame, StartFrame):
             if self._audio_idle_timeout > 0:
@@ -172,14 +161,8 @@ class TurnstreamProcessor(FrameProcessor):
         """Drop the bot's voice that has no user's audio beside it yet."""
         self._bot.stop()
 
-    def _begin(self, rate_hz: int) -> None:
-        self._rate_hz = rate_hz
-        self._predictor = TurnPredictor(
-            self._engine,
-            sample_rate_hz=rate_hz,
-            policy=self._policy,
-            pause_model=self._pause_model or False,
-        )
+    def _begin(self, predictor: TurnPredictor, rate_hz: int) -> None:
+        self._predictor, self._rate_hz = predictor, rate_hz
         self._bot = AgentVoice(rate_hz)
         self._activity = VoiceActivity()
         self._in_turn = False
@@ -197,7 +180,7 @@ class TurnstreamProcessor(FrameProcessor):
         activity = self._activity
         predictions = (
             await self._push_in_thread(audio)
-            if self._pause_model
+            if self._predictors.pause_model
             else self._predictor.push_audio(audio)
         )
         for prediction in predictions:

@@ -10,20 +10,21 @@ from __future__ import annotations
 
 import time
 
-from ..engine import Engine
 from ..policy import PolicySettings
-from ..predictor import TurnPredictor
-from .pipecat import first_channel  # before pipecat itself: raises the MissingExtraError
+from .framework import framework
+from .pipecat import first_channel
 from .pipecat_strategies import USER
+from .predictors import Model, Predictors
 from .voice_activity import VoiceActivity
 
-from pipecat.audio.turn.base_turn_analyzer import (  # isort: skip
-    BaseTurnAnalyzer,
-    BaseTurnParams,
-    EndOfTurnState,
-)
-from pipecat.audio.vad.vad_analyzer import VADAnalyzer, VADParams  # isort: skip
-from pipecat.metrics.metrics import MetricsData, TurnMetricsData  # isort: skip
+with framework("pipecat", "pipecat-ai"):
+    from pipecat.audio.turn.base_turn_analyzer import (
+        BaseTurnAnalyzer,
+        BaseTurnParams,
+        EndOfTurnState,
+    )
+    from pipecat.audio.vad.vad_analyzer import VADAnalyzer, VADParams
+    from pipecat.metrics.metrics import MetricsData, TurnMetricsData
 
 FRAME_S = 0.02
 
@@ -37,35 +38,26 @@ class TurnstreamTurnAnalyzer(BaseTurnAnalyzer):
     `user_turn_stop_timeout` (5 s), which does end the framework's turns here.
 
     Args:
-        policy: a preset's name or PolicySettings.
-        model: path of an ONNX file, or an Engine; the bundled model if not given.
+        policy, model: as for `TurnPredictor`, whose errors come here, too.
         sample_rate: rate of the audio in Hz; the pipeline's if not given.
-    Raises:
-        ModelError: the model cannot be run.
-        PolicyError: no preset of that name.
     """
 
     def __init__(
         self,
         policy: str | PolicySettings = "balanced",
         *,
-        model: str | Engine | None = None,
+        model: Model = None,
         sample_rate: int | None = None,
     ) -> None:
         super().__init__(sample_rate=sample_rate)
-        self._policy = policy
-        self._engine = model if isinstance(model, Engine) else Engine(model)
+        # Without the pause model, because the framework waits for a call.
+        self._predictors = Predictors(policy, model, pause_model=False)
         self._params = BaseTurnParams()
         self.set_sample_rate(sample_rate or 16000)
 
     def set_sample_rate(self, sample_rate: int) -> None:
         super().set_sample_rate(sample_rate)
-        self._predictor = TurnPredictor(
-            self._engine,
-            sample_rate_hz=self.sample_rate,
-            policy=self._policy,
-            pause_model=False,  # the framework waits for this call
-        )
+        self._predictor = self._predictors.begin(self.sample_rate)
         self._in_turn = False
         self._metrics: TurnMetricsData | None = None
 
@@ -109,19 +101,16 @@ class TurnstreamVADAnalyzer(VADAnalyzer):
     begin where turnstream's do.
 
     Args:
-        policy: a preset's name or PolicySettings; the same as the turn analyzer's.
-        model: path of an ONNX file, or an Engine; the bundled model if not given.
+        policy: the turn analyzer's.
+        model: as for `TurnPredictor`, whose errors come here, too.
         sample_rate: rate of the audio in Hz; the pipeline's if not given.
-    Raises:
-        ModelError: the model cannot be run.
-        PolicyError: no preset of that name.
     """
 
     def __init__(
         self,
         policy: str | PolicySettings = "balanced",
         *,
-        model: str | Engine | None = None,
+        model: Model = None,
         sample_rate: int | None = None,
     ) -> None:
         params = VADParams(
@@ -131,18 +120,13 @@ class TurnstreamVADAnalyzer(VADAnalyzer):
             min_volume=0.0,  # and judged its level
         )
         super().__init__(sample_rate=sample_rate, params=params)
-        self._policy = policy
-        self._engine = model if isinstance(model, Engine) else Engine(model)
+        # Without the pause model, because the framework waits for a call.
+        self._predictors = Predictors(policy, model, pause_model=False)
         self.set_sample_rate(sample_rate or 16000)
 
     def set_sample_rate(self, sample_rate: int) -> None:
         super().set_sample_rate(sample_rate)
-        self._predictor = TurnPredictor(
-            self._engine,
-            sample_rate_hz=self.sample_rate,
-            policy=self._policy,
-            pause_model=False,  # the framework waits for this call
-        )
+        self._predictor = self._predictors.begin(self.sample_rate)
         self._in_turn, self._confidence = False, 0.0
 
     def num_frames_required(self) -> int:

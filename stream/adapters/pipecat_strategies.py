@@ -13,10 +13,10 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from ..errors import MissingExtraError
 from ..prediction import TurnEvent
+from .framework import framework
 
-try:
+with framework("pipecat", "pipecat-ai"):
     from pipecat.frames.frames import (
         Frame,
         InterimTranscriptionFrame,
@@ -33,10 +33,6 @@ try:
         EagerMatchPolicy,
         NormalizedMatch,
     )
-except ModuleNotFoundError as error:
-    if (error.name or "").split(".")[0] != "pipecat":
-        raise
-    raise MissingExtraError("pipecat-ai", "pipecat") from None
 
 USER = 0
 

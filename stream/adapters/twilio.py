@@ -1,18 +1,8 @@
 """Turn-taking on a telephone call of Twilio Media Streams, in the bot's own server. No I/O.
 
 A `TwilioCall` takes the messages that Twilio sends and those that the bot sends, and returns the
-call's audio: the caller, and what the caller hears. A predictor or a client takes it from there:
-
-    call = TwilioCall()
-    predictor = TurnPredictor(sample_rate_hz=8000, policy="balanced")
-    async for message in websocket:  # of Twilio
-        for prediction in predictor.push_audio(call.receive(message)):
-            for event in prediction.events:
-                if clear := call.barge_in(event):
-                    await websocket.send(clear)
-
-With a server: `await client.push_audio(call.receive(message))`, and a client with
-`StreamSettings(sample_rate_hz=8000, encoding="mulaw")`.
+call's audio: the caller, and what the caller hears. A predictor or a client takes it from there, as
+README.md shows.
 
 The bot speaks with `say`. Or it sends its messages by itself, and tells them to `sent`. Twilio
 plays them one after the other, so the caller's audio tells how much was heard, and the marks that
@@ -117,9 +107,13 @@ class TwilioCall:
         Raises:
             AudioFormatError: wrong shape, type or range, or a rate outside 8-192 kHz.
         """
-        if self._resampler is None or self._resampler.input_rate_hz != sample_rate_hz:
-            self._resampler = StreamingResampler(sample_rate_hz, RATE_HZ, 1)
-        return self._played(self._resampler.push(to_float32(samples, 1)))
+        mono = to_float32(samples, 1)
+        resampler, self._resampler = self._resampler, None  # if this fails, the utterance ends
+        if resampler is None or resampler.input_rate_hz != sample_rate_hz:
+            resampler = StreamingResampler(sample_rate_hz, RATE_HZ, 1)
+        messages = self._played(resampler.push(mono))
+        self._resampler = resampler
+        return messages
 
     def mark(self, name: str) -> list[str]:
         """End the utterance; return the messages with its last samples, and with a mark.
@@ -155,6 +149,7 @@ class TwilioCall:
 
     def _played(self, samples: NDArray[np.float32]) -> list[str]:
         speech = encode_pcm(samples, "mulaw")
+        self._call.voice.check_room(len(speech))
         return [
             self._sent(media_message(self.stream_sid, speech[at : at + _MESSAGE]))
             for at in range(0, len(speech), _MESSAGE)

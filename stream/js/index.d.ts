@@ -276,7 +276,11 @@ export class TurnstreamClient {
   connect(): Promise<BeginMessage>;
   /** Audio of any length, in [-1, 1] or 16 bits, interleaved. */
   pushAudio(samples: Float32Array | Int16Array): void;
-  configure(change: Record<string, unknown>): void;
+  /** Change frames, latents, policy or its values from here on. */
+  configure(
+    change: Pick<ClientSettings, "frames" | "latents" | "policyValues">
+      & { policy?: string } & Partial<PolicySettings>,
+  ): void;
   endTurn(speaker?: Speaker): void;
   flush(): void;
   reset(): void;

@@ -79,6 +79,7 @@ export class TurnstreamClient {
 
   /** Open the session; gives the `begin` message or throws a TurnstreamError. Audio pushed before is sent then. */
   connect() {
+    if (this._opened) return Promise.reject(new Error("connect: expected one call, got another"));
     return new Promise((resolve, reject) => {
       this._opened = { resolve, reject };
       this._open(this._query({ ...this.settings }));
@@ -87,6 +88,10 @@ export class TurnstreamClient {
 
   /** Audio of any length: Float32Array in [-1, 1] or Int16Array, interleaved (user, other, user, other ...) when there are two channels. */
   pushAudio(samples) {
+    if (!(samples instanceof Float32Array || samples instanceof Int16Array)) {
+      const got = samples?.constructor?.name ?? String(samples);
+      throw new TypeError(`expected samples as Float32Array or Int16Array, got ${got}`);
+    }
     if (samples.length % this.settings.channels !== 0) {
       throw new RangeError(`expected whole samples of ${this.settings.channels} channels, got ${samples.length} values`);
     }
@@ -95,8 +100,9 @@ export class TurnstreamClient {
     this._send(encode(samples, this.settings.encoding));
   }
 
-  /** Change frames, latents, policy or values of the policy from here on; the message "configured" tells what holds. */
-  configure(change) {
+  /** Change frames, latents, policy or policyValues from here on; "configured" tells what holds. */
+  configure({ policyValues, ...change }) {
+    Object.assign(change, policyValues);
     Object.assign(this.settings, change);
     this._control({ type: "configure", ...change });
   }
@@ -328,8 +334,15 @@ export class TurnstreamClient {
     return cause !== undefined && cause.epoch === this._heardEpoch && typeof cause.wire !== "string" ? performance.now() - cause.sentAt : null;
   }
 
+  /** A listener that fails is reported as uncaught; the others and the session go on. */
   _emit(type, message) {
-    for (const listener of this._listeners.get(type) ?? []) listener(message);
+    for (const listener of this._listeners.get(type) ?? []) {
+      try {
+        listener(message);
+      } catch (error) {
+        queueMicrotask(() => { throw error; });
+      }
+    }
   }
 }
 

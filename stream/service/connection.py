@@ -51,6 +51,7 @@ _SLICE_BYTES = 2048
 _PIECE_BYTES = 1 << 16  # of a large response; each has `close_timeout_s`
 _METHOD_BYTES = 16  # longer than any method
 _NOISY_SLICE_BYTES = 256  # of a client that sends small messages
+_TEXT_SLICE_BYTES = 512  # of a client whose texts are audio: some 20 ms, or a gap of any length
 _PONG_START, _CLOSE_START = b"\x8a", b"\x88"
 _BROKEN_CODES = {1006, 1011, 1012, 1013}  # close codes for "something failed", not "I am done"
 
@@ -313,7 +314,9 @@ class Connection(asyncio.Protocol):
             self._unread = b""
         if not (self._unread and self._reading):
             return False
-        start, size = self._read, _NOISY_SLICE_BYTES if self._small.is_noisy else _SLICE_BYTES
+        start, size = self._read, _TEXT_SLICE_BYTES if self._small.audio_in_text else _SLICE_BYTES
+        if self._small.is_noisy:
+            size = _NOISY_SLICE_BYTES
         if not self._asked:  # read the request line by line, because other data may follow it
             line_end = self._unread.find(b"\n", start, start + size) + 1
             size = line_end - start if line_end else size

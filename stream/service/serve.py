@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from ..environment import offer_variables
+from ..environment import offer_variables, unknown_variables
 from ..errors import ConfigError
 from ..options import (
     add_model_option,
@@ -228,7 +228,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FOLDER",
         help="folder of the npm package onnxruntime-web; this server's page can then also run the "
-        "network in the browser tab (default: on this server only)",
+        "network in the browser tab, and whoever loads the page gets the model (default: on this "
+        "server only)",
     )
     access.add_argument(
         "--tls-cert",
@@ -305,6 +306,7 @@ def main(args: argparse.Namespace) -> int:
     fill_closed_streams()
     logs.configure(args.log_format, quiet=args.quiet)
     require_descriptors()
+    _warn_of_unknown_variables()
     settings = settings_from(args)
     if not settings.tokens and not _is_loopback(settings.host):
         logger.warning(
@@ -317,6 +319,15 @@ def main(args: argparse.Namespace) -> int:
     ):
         runner.run(_serve(settings, args))
     return 0
+
+
+def _warn_of_unknown_variables() -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    unknown = {*unknown_variables(parser)} - {TOKENS_VARIABLE, "TURNSTREAM_TOKEN"}  # of the client
+    if unknown:
+        names = ", ".join(sorted(unknown))
+        logger.warning("no option has these variables, so they change nothing: %s", names)
 
 
 def settings_from(args: argparse.Namespace) -> ServiceSettings:

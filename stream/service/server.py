@@ -160,7 +160,7 @@ class Server:
             pause_sessions=pause_sessions,
         )
         self._telephone = TelephonePaths(
-            self._sessions, self._access, self._policies, self.metrics, self._may_open
+            self._sessions, self._access, self._policies, self.metrics, self._may_open, self._limits
         )
         self._plain = PlainRequests(
             self._access,
@@ -290,7 +290,8 @@ class Server:
         limits = self._limits
         if self._opening and (
             len(self._opening) >= limits.max_opening
-            or len(self._connections) >= limits.max_sessions + limits.max_opening
+            or len(self._connections) - len(self._telephone.listeners)
+            >= limits.max_sessions + limits.max_opening
         ):
             oldest = next(iter(self._opening))  # that is no session
             del self._opening[oldest]  # now: many may connect before its end is reported
@@ -418,6 +419,7 @@ class Server:
         self.metrics.store_ready(self.store_ready)
         self.batcher.gather_s = _MOST_GATHER_S * min(1.0, self._load.share) ** 2
         self._sessions.tick(now_s)
+        self._telephone.tick(now_s)
         self._descriptors.check(now_s)
         self._idle_memory.check(self.sessions)
 

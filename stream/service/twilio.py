@@ -9,7 +9,8 @@ of the call or of its stream. Twilio can send neither a header nor a query, so a
 of the path (`/twilio/TOKEN`), which is checked before a session begins. Settings come as
 `<Parameter>`s. PROTOCOL.md describes all of it.
 
-Bound: eight listeners for a call. One that reads too slowly is closed.
+Bounds: eight listeners for a call; for all calls, as many as sessions. One that reads too slowly is
+closed. Listeners are pinged, because a proxy would cut a silent connection.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from ..wire import show
 from .access import Access
 from .answers import refuse
 from .connection import Connection
+from .limits import Limits
 from .metrics import Metrics
 from .sessions import Sessions
 
@@ -40,6 +42,7 @@ RELAY_PATH = "/v1/twilio"
 CALLS_PATH = "/v1/calls"
 
 _MAX_LISTENERS = 8
+Calls = dict[tuple[bytes | None, str], "TwilioDialect"]  # by token, and SID of call or stream
 _FORMAT = {"sample_rate": str(RATE_HZ), "channels": "2", "encoding": "mulaw"}
 
 
@@ -63,14 +66,14 @@ class TwilioDialect:
     """Translates the messages of one stream.
 
     Args:
-        calls: where the events go; None if the client itself gets them.
+        calls: those that one can listen to; None if the client itself gets the events.
         token: access token of the call, if it needed one.
     """
 
     audio_in_text = True
 
     def __init__(self, calls: Calls | None = None, token: bytes | None = None) -> None:
-        self.token = token
+        self._token = token
         self._calls = calls
         self._call = Call()
         self._listeners: list[Connection] = []
@@ -90,7 +93,8 @@ class TwilioDialect:
         if call.start is not None and started is None:
             told += _settings_of(call.start.custom_parameters)
             if self._calls is not None:
-                self._calls.add(self, (call.start.call_sid, call.start.stream_sid))
+                for sid in (call.start.call_sid, call.start.stream_sid):
+                    self._calls[self._token, sid] = self  # a later stream takes its place
         if call.stopped and not stopped:
             told.append(json.dumps({"type": "close"}))
         return told
@@ -111,16 +115,15 @@ class TwilioDialect:
                 listener.close(CLOSE_CODES[code], f"{code}: messages of the call waited")
         return []
 
-    def listen(self, listener: Connection) -> bool:
-        """Send the events to one more connection; return False if too many listen."""
-        if len(self._listeners) >= _MAX_LISTENERS:
-            return False
-        self._listeners.append(listener)
-        return True
+    @property
+    def is_full(self) -> bool:
+        """Whether no more connections may listen."""
+        return len(self._listeners) >= _MAX_LISTENERS
 
-    def greet(self, listener: Connection) -> None:
-        """Tell a new listener which session this is, and which settings hold."""
+    def listen(self, listener: Connection) -> None:
+        """Send the events to one more connection, after what the session is and what holds."""
         listener.send(self._held.values())
+        self._listeners.append(listener)
 
     def forget(self, listener: Connection) -> None:
         """Send nothing more to a connection."""
@@ -128,7 +131,10 @@ class TwilioDialect:
             self._listeners.remove(listener)
 
     def end(self) -> None:
-        """Close all listeners, because Twilio's connection has ended."""
+        """Close all listeners and forget the call, because Twilio's connection has ended."""
+        calls = self._calls or {}
+        for key in [key for key, call in calls.items() if call is self]:
+            del calls[key]
         for listener in self._listeners:
             listener.close(CLOSE_NORMAL, "the call has ended")
 
@@ -147,27 +153,6 @@ def _settings_of(parameters: dict[str, object]) -> list[str | bytes]:
     assert isinstance(settings, StreamSettings)
     held = settings.to_wire()
     return [json.dumps({"type": "configure", **{name: held[name] for name in asked}})]
-
-
-class Calls:
-    """The calls to which one can listen, by the SIDs of the calls and of their streams."""
-
-    def __init__(self) -> None:
-        self._calls: dict[str, TwilioDialect] = {}
-
-    def add(self, call: TwilioDialect, sids: tuple[str, ...]) -> None:
-        """Add a call. A later stream of the same call takes its place."""
-        self._calls.update(dict.fromkeys(sids, call))
-
-    def remove(self, call: TwilioDialect) -> None:
-        """Remove a call."""
-        for sid in [sid for sid, found in self._calls.items() if found is call]:
-            del self._calls[sid]
-
-    def find(self, sid: str, token: bytes | None) -> TwilioDialect | None:
-        """Return the call of this SID that came with the same token, or None."""
-        call = self._calls.get(sid)
-        return call if call is not None and call.token == token else None
 
 
 class _Listener:
@@ -203,6 +188,9 @@ class TelephonePaths:
         policies: the presets that a session can ask for.
         metrics: counts the refusals.
         may_open: tells whether a client may open a stream; if not, it has been refused.
+        limits: bounds of the server.
+    Attributes:
+        listeners: connections that listen to a call.
     """
 
     def __init__(
@@ -212,13 +200,17 @@ class TelephonePaths:
         policies: Policies,
         metrics: Metrics,
         may_open: Callable[[Connection, Request, Headers, str], bool],
+        limits: Limits,
     ) -> None:
         self._sessions = sessions
         self._access = access
         self._policies = policies
         self._metrics = metrics
         self._may_open = may_open
-        self._calls = Calls()
+        self._limits = limits
+        self.listeners: set[Connection] = set()
+        self._pinged_s = 0.0
+        self._calls: Calls = {}
         self._by_connection: dict[Connection, TwilioDialect] = {}
 
     def answer(self, connection: Connection, request: Request, url: SplitResult) -> bool:
@@ -235,11 +227,18 @@ class TelephonePaths:
             return False
         return True
 
+    def tick(self, now_s: float) -> None:
+        """Ping the listeners when it is time; called a few times per second."""
+        if now_s - self._pinged_s >= self._limits.ping_interval_s:
+            self._pinged_s = now_s
+            for listener in self.listeners:
+                listener.ping(b"")
+
     def on_close(self, connection: Connection) -> None:
-        """End the call of a closed connection of Twilio."""
+        """Forget a closed connection; if it was Twilio's, end its call."""
+        self.listeners.discard(connection)
         call = self._by_connection.pop(connection, None)
         if call is not None:
-            self._calls.remove(call)
             call.end()
 
     def _open_twilio(self, connection: Connection, request: Request, query: str, word: str) -> None:
@@ -254,7 +253,8 @@ class TelephonePaths:
         if self._may_open(connection, request, request.headers, shown):
             token = self._access.token(request.headers, shown)
             self._by_connection[connection] = call = TwilioDialect(self._calls, token)
-            self._sessions.begin(connection, request, parse_relay_query(""), token, call)
+            settings = parse_relay_query("").resolved(self._policies)
+            self._sessions.begin(connection, request, settings, token, call)
 
     def _open_relay(self, connection: Connection, request: Request, query: str) -> None:
         if not self._may_open(connection, request, request.headers, query):
@@ -273,25 +273,30 @@ class TelephonePaths:
     ) -> None:
         if not self._may_open(connection, request, request.headers, query):
             return
-        call = self._calls.find(sid, self._access.token(request.headers, query))
+        call = self._calls.get((self._access.token(request.headers, query), sid))
         if call is None:
-            self._refuse(
-                connection,
+            status, text = (
                 http.HTTPStatus.NOT_FOUND,
                 f"expected the SID of a call that is connected to {TWILIO_PATH}, got {show(sid)}; "
                 "try again if it may begin soon, or is with another worker",
             )
-        elif not call.listen(connection):
-            self._refuse(
-                connection,
+        elif len(self.listeners) >= self._limits.max_sessions:
+            status, text = (
+                http.HTTPStatus.SERVICE_UNAVAILABLE,
+                f"at capacity: {self._limits.max_sessions} listeners of calls; try again later",
+            )
+        elif call.is_full:
+            status, text = (
                 http.HTTPStatus.TOO_MANY_REQUESTS,
                 f"expected at most {_MAX_LISTENERS} listeners of a call",
             )
-        elif connection.accept(request):
-            connection.listen(_Listener(connection, call))
-            call.greet(connection)
         else:
-            call.forget(connection)
+            if connection.accept(request):
+                connection.listen(_Listener(connection, call))
+                self.listeners.add(connection)
+                call.listen(connection)
+            return
+        self._refuse(connection, status, text)
 
     def _refuse(self, connection: Connection, status: http.HTTPStatus, text: str) -> None:
         refuse(connection, self._metrics, status, text)

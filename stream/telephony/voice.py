@@ -52,13 +52,18 @@ class BotVoice:
         Raises:
             ProtocolError: bad_audio; too much speech would wait.
         """
-        if len(self._waiting) + len(payload) > _MAX_WAITING:
+        self.check_room(len(payload))
+        self._waiting += payload
+
+    def check_room(self, samples: int) -> None:
+        """Raise the error of `say` if so many more samples may not wait."""
+        waiting = len(self._waiting) + samples
+        if waiting > _MAX_WAITING:
             raise ProtocolError(
                 "bad_audio",
                 f"expected at most {_MAX_WAITING // RATE_HZ} s of the bot's speech that waits, "
-                f"got {(len(self._waiting) + len(payload)) / RATE_HZ:.1f} s",
+                f"got {waiting / RATE_HZ:.1f} s",
             )
-        self._waiting += payload
 
     def mark(self, name: str) -> None:
         """Add a mark of the bot.

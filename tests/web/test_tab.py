@@ -293,3 +293,20 @@ async def test_sound_that_piles_up_in_the_tab_ends_the_conversation(
       return code;
     })()""")
     assert told == "tab_slow"
+
+
+async def test_who_aborts_does_not_wait_for_what_piled_up(tab: Tab, host: StaticHost) -> None:
+    await open_page(tab, host.url)
+    left = await tab.value("""(async () => {
+      const { TabClient } = await import('/tab_client.js');
+      const { tab: files } = await (await fetch('v1/page')).json();
+      const settings = { sampleRate: 16000, channels: 1, policy: 'balanced', presets: null };
+      const client = new TabClient(files, settings);
+      await client.connect();
+      for (let second = 0; second < 59; second++) client.pushAudio(new Float32Array(16000));
+      const closed = client.close();
+      client.abort();
+      await closed;
+      return client._predictor._waiting / 16000;
+    })()""")
+    assert left > 50

@@ -68,13 +68,15 @@ export class TabClient {
   keepAlive() {}
 
   async close() {
-    const predictions = await this._predictor.flush();
+    const aborted = new Promise((resolve) => { this._onabort = () => resolve([]); });
+    const predictions = await Promise.race([this._predictor.flush(), aborted]);
     for (const one of predictions) this._tell(one, null);
     this._finish(null);
   }
 
   abort() {
     this._isOver = true;
+    this._onabort?.();
   }
 
   _choice() {

@@ -17,9 +17,9 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.workers.runner import WorkerRunner
 
 from ...virtual_clock import run_virtually
+from .offline import RATE_HZ
 
 logger.remove()  # pipecat logs every frame's way to stderr
-RATE_HZ = 8000
 Timed = tuple[float, Frame]  # time in seconds after the start of the call
 
 

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 from numpy.typing import NDArray
 
 with warnings.catch_warnings():
@@ -28,26 +27,22 @@ with warnings.catch_warnings():
     from fastapi.testclient import TestClient
     from fastrtc import Stream
 
-from turnstream import AudioFormatError, Engine, PolicyError, TurnPredictor
+from turnstream import AudioFormatError, Engine, PolicyError
 from turnstream.stream.adapters.fastrtc import LEAD_S, ReplyOnTurn
 from turnstream.stream.pcm import encode_pcm
-from turnstream.stream.sources import bundled_sample
+
+from .offline import RATE_HZ, events_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the same
 
-RATE_HZ, BLOCK = 8000, 160
+BLOCK = 160
 Samples = NDArray[np.int16]
 
 
 @pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine()
-
-
-@pytest.fixture(scope="module")
-def caller() -> Samples:
+def caller(call: Samples) -> Samples:
     """Return the caller's channel of the bundled call, (N,)."""
-    return np.ascontiguousarray(soundfile.read(bundled_sample(), dtype="int16")[0][:, 0])
+    return np.ascontiguousarray(call[:, 0])
 
 
 @pytest.fixture
@@ -117,8 +112,7 @@ def test_a_turn_is_the_audio_from_before_its_start_to_its_end(
     engine: Engine, caller: Samples, loop: asyncio.AbstractEventLoop
 ) -> None:
     user, echo = caller[: round(10.3 * RATE_HZ)], Echo()  # one turn
-    predictor = TurnPredictor(engine, sample_rate_hz=RATE_HZ, policy="balanced")
-    times_s = {event.type: event.time_s for p in predictor.push_audio(user) for event in p.events}
+    times_s = {event.type: event.time_s for event in events_of(engine, user)}
     Connection(ReplyOnTurn(echo.reply, model=engine, input_sample_rate=RATE_HZ), loop).hold(user)
     start, end = (round(times_s[kind] * RATE_HZ) for kind in ("start_of_turn", "end_of_turn"))
     (heard,) = echo.turns

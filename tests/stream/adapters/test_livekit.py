@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,21 +22,18 @@ from livekit.agents.voice.io import AudioInput
 from livekit.agents.voice.turn import _StreamingTurnDetector, _StreamingTurnDetectorStream
 
 from turnstream import (
+    AudioFormatError,
     Engine,
-    FileSource,
-    MissingExtraError,
     PolicyError,
     PolicySettings,
     Prediction,
-    TurnPredictor,
 )
 from turnstream.stream.adapters.livekit import TurnstreamDetector, TurnstreamVAD
-from turnstream.stream.sources import bundled_sample
 
 from ...virtual_clock import run_virtually
+from .offline import RATE_HZ, predictions
 
-RATE_HZ = 8000
-Samples = NDArray[np.float32]
+Samples = NDArray[np.int16]
 HOLDING = PolicySettings(
     end_threshold=1.0,
     end_silence_secs=0.4,
@@ -48,40 +43,13 @@ HOLDING = PolicySettings(
 )
 
 
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine()
-
-
-@pytest.fixture(scope="module")
-def user() -> Samples:
-    """Eleven seconds of the bundled call's user, (N,), with three turns."""
-    source = FileSource(bundled_sample())
-    call = np.concatenate(list(source))
-    source.close()
-    return call[round(8.5 * RATE_HZ) : round(19.5 * RATE_HZ), 0]
-
-
-def predictions(
-    engine: Engine, audio: Samples, policy: str | PolicySettings, *, pause_model: bool = False
-) -> list[Prediction]:
-    predictor = TurnPredictor(
-        engine, sample_rate_hz=RATE_HZ, policy=policy, pause_model=pause_model
-    )
-    return predictor.push_audio(pcm_of(audio))
-
-
-def pcm_of(audio: Samples) -> NDArray[np.int16]:
-    return (audio * 32767).astype(np.int16)
-
-
 def turn_ends(said: Sequence[Prediction]) -> list[Prediction]:
     return [p for p in said for event in p.events if event.type == "end_of_turn"]
 
 
 def frames_of(audio: Samples, chunk_s: float = 0.02) -> list[rtc.AudioFrame]:
     length = round(chunk_s * RATE_HZ)
-    pcm = pcm_of(audio[: len(audio) // length * length])
+    pcm = audio[: len(audio) // length * length]
     return [
         rtc.AudioFrame(piece.tobytes(), RATE_HZ, 1, length) for piece in pcm.reshape(-1, length)
     ]
@@ -201,7 +169,7 @@ def run_session(
 
 
 def test_a_session_ends_turns_where_the_policy_does(engine: Engine, user: Samples) -> None:
-    ends = turn_ends(predictions(engine, user, "balanced", pause_model=True))
+    ends = turn_ends(predictions(engine, user))
     assert len(ends) == 3
     words_s = [end.time_s - 0.2 for end in ends]
     seen = run_session(TurnstreamDetector(model=engine), engine, user, words_s)
@@ -215,8 +183,8 @@ def test_a_session_ends_turns_where_the_policy_does(engine: Engine, user: Sample
 def test_a_session_waits_as_long_as_turnstream_holds_the_turn(
     engine: Engine, user: Samples
 ) -> None:
-    audio = np.concatenate([user[: round(1.2 * RATE_HZ)], np.zeros(10 * RATE_HZ, np.float32)])
-    (end,) = turn_ends(predictions(engine, audio, HOLDING, pause_model=True))
+    audio = np.concatenate([user[: round(1.2 * RATE_HZ)], np.zeros(10 * RATE_HZ, np.int16)])
+    (end,) = turn_ends(predictions(engine, audio, HOLDING))
     assert end.time_s > HOLDING.timeout_secs
     seen = run_session(TurnstreamDetector(HOLDING, model=engine), engine, audio, [1.3])
     assert [time_s for time_s, _ in seen.turns] == pytest.approx([end.time_s], abs=0.1)
@@ -253,7 +221,7 @@ async def test_the_answer_comes_when_the_policy_ends_the_turn(
     engine: Engine, user: Samples
 ) -> None:
     stream = TurnstreamDetector(model=engine, pause_model=False).stream()
-    said = predictions(engine, user, "balanced")
+    said = predictions(engine, user, pause_model=False)
     end = turn_ends(said)[0]
     frames = iter(frames_of(user))
     for _ in range(end.frame - 10):
@@ -274,8 +242,8 @@ async def test_the_answer_comes_when_the_policy_ends_the_turn(
 async def test_with_the_pause_model_the_same_answer_comes_from_a_thread(
     engine: Engine, user: Samples
 ) -> None:
-    end = turn_ends(predictions(engine, user, "balanced", pause_model=True))[0]
-    alone = predictions(engine, user, "balanced")[end.frame]
+    end = turn_ends(predictions(engine, user))[0]
+    alone = predictions(engine, user, pause_model=False)[end.frame]
     assert abs(end.p_next[1] - alone.p_next[1]) > 0.01
     stream = TurnstreamDetector(model=engine).stream()
     frames = iter(frames_of(user))
@@ -313,6 +281,18 @@ async def test_a_closed_stream_holds_nobody(engine: Engine, user: Samples) -> No
     assert stream.predict().result().end_of_turn_probability == 1.0
 
 
+@pytest.mark.parametrize("pause_model", [True, False])
+async def test_audio_of_an_impossible_rate_is_refused_each_time(
+    engine: Engine, user: Samples, pause_model: bool
+) -> None:
+    stream = TurnstreamDetector(model=engine, pause_model=pause_model).stream()
+    stream.push_audio(frames_of(user)[0])
+    for _ in range(2):
+        with pytest.raises(AudioFormatError, match="got 4000"):
+            stream.push_audio(rtc.AudioFrame(bytes(160), 4000, 1, 80))
+    await stream.aclose()
+
+
 # ---- the VAD ----
 
 
@@ -325,7 +305,7 @@ async def test_the_vad_reports_speech_with_its_audio(engine: Engine, user: Sampl
     events = [event async for event in stream]
     await stream.aclose()
     frames = [event for event in events if event.type == vad.VADEventType.INFERENCE_DONE]
-    said = predictions(engine, audio, "balanced")[: len(frames)]
+    said = predictions(engine, audio, pause_model=False)[: len(frames)]
     assert [event.probability for event in frames] == [p.vad[0] for p in said]
     assert len(frames) > 245
     starts = [event for event in events if event.type == vad.VADEventType.START_OF_SPEECH]
@@ -337,17 +317,3 @@ async def test_the_vad_reports_speech_with_its_audio(engine: Engine, user: Sampl
         assert stop.speech_duration == pytest.approx(spoken_s, abs=0.041)
         (whole,) = stop.frames
         assert whole.duration == pytest.approx(spoken_s + 0.75, abs=0.25)
-
-
-# ---- without the framework ----
-
-
-def test_a_missing_framework_is_one_line_that_names_the_extra(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for name in [name for name in sys.modules if name.split(".")[0] == "livekit"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "livekit", None)
-    monkeypatch.delitem(sys.modules, "turnstream.stream.adapters.livekit")
-    with pytest.raises(MissingExtraError, match=r"^livekit-agents is not installed.*\[livekit\]"):
-        importlib.import_module("turnstream.stream.adapters.livekit")

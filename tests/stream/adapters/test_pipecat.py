@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import sys
 from collections.abc import Iterable
 
 import numpy as np
@@ -15,6 +13,7 @@ pytest.importorskip("pipecat", reason="pipecat-ai is not installed (extra pipeca
 
 from pipecat.audio.turn.base_turn_analyzer import EndOfTurnState
 from pipecat.frames.frames import (
+    ErrorFrame,
     InputAudioRawFrame,
     InterruptionFrame,
     OutputAudioRawFrame,
@@ -37,12 +36,8 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from turnstream import (
     PRESETS,
     Engine,
-    FileSource,
-    MissingExtraError,
-    PauseModel,
     PolicySettings,
     TurnEvent,
-    TurnPredictor,
 )
 from turnstream.stream.adapters.pipecat import (
     TurnEventFrame,
@@ -52,9 +47,9 @@ from turnstream.stream.adapters.pipecat_analyzer import (
     TurnstreamTurnAnalyzer,
     TurnstreamVADAnalyzer,
 )
-from turnstream.stream.sources import bundled_sample
 
-from .pipecat_call import RATE_HZ, microphone, run_call
+from .offline import RATE_HZ, events_of
+from .pipecat_call import microphone, run_call
 
 Samples = NDArray[np.float32]
 HELD_S = 12.0
@@ -65,32 +60,18 @@ HOLDING = PolicySettings(
     eager_threshold=1.0,
     eager_silence_secs=0.2,
 )
-STAMP = "2026-01-01T00:00:00Z"
 
 
 @pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine()
-
-
-@pytest.fixture(scope="module")
-def sample() -> Samples:
+def sample(call: NDArray[np.int16]) -> Samples:
     """Twenty seconds of the bundled call, (N, 2), with three turns of the user."""
-    source = FileSource(bundled_sample())
-    call = np.concatenate(list(source))
-    source.close()
-    return call[round(8.5 * RATE_HZ) : round(28.5 * RATE_HZ)]
+    return call[round(8.5 * RATE_HZ) : round(28.5 * RATE_HZ)] / np.float32(32768)
 
 
 @pytest.fixture(scope="module")
 def one_turn(sample: Samples) -> Samples:
     """A turn of the user, and silence after its last word, (N,)."""
     return np.concatenate([sample[: round(1.2 * RATE_HZ), 0], np.zeros(20 * RATE_HZ, np.float32)])
-
-
-def events_of(engine: Engine, audio: Samples, policy: str | PolicySettings) -> list[TurnEvent]:
-    predictor = TurnPredictor(engine, sample_rate_hz=RATE_HZ, policy=policy)
-    return [event for said in predictor.push_audio(audio) for event in said.events]
 
 
 def times_of(events: Iterable[TurnEvent], kind: str, speaker: int = 0) -> list[float]:
@@ -124,18 +105,15 @@ def test_turns_start_and_end_where_the_policy_says(
 
 
 def test_the_pause_model_is_asked_in_the_pauses(engine: Engine, sample: Samples) -> None:
-    audio, pause_model = sample[: 8 * RATE_HZ, 0], PauseModel()
+    audio = sample[: 8 * RATE_HZ, 0]
     events: dict[bool | None, list[TurnEvent]] = {}
     for asked in (False, True):
         call = run_call(
-            [TurnstreamProcessor(model=engine, pause_model=pause_model if asked else False)],
+            [TurnstreamProcessor(model=engine, pause_model=asked)],
             microphone(audio),
         )
         events[asked] = [f.event for _, f in call.downstream if isinstance(f, TurnEventFrame)]
-    predictor = TurnPredictor(
-        engine, sample_rate_hz=RATE_HZ, policy="balanced", pause_model=pause_model
-    )
-    heard = [event for said in predictor.push_audio(audio) for event in said.events]
+    heard = events_of(engine, audio)
     ends = {
         asked: [event.probability for event in seen if event.type == "end_of_turn"]
         for asked, seen in (events | {None: heard}).items()
@@ -222,6 +200,14 @@ def test_audio_of_another_rate_ends_the_turn_and_begins_a_new_conversation(
     assert stops[-1] == pytest.approx(3.02)
 
 
+def test_audio_of_an_impossible_rate_is_an_error_each_time(engine: Engine) -> None:
+    slow = [(0.1 * n, InputAudioRawFrame(bytes(160), 4000, 1)) for n in (1, 2)]
+    call = run_call([TurnstreamProcessor(model=engine)], slow)
+    errors = [frame.error for _, frame in call.upstream if isinstance(frame, ErrorFrame)]
+    assert len(errors) == 2
+    assert "got 4000" in errors[1]
+
+
 def test_the_bots_voice_is_the_second_channel(engine: Engine, sample: Samples) -> None:
     turns = TurnstreamProcessor(model=engine)
     voice = (  # as a transport plays it: each piece follows the previous one
@@ -285,17 +271,3 @@ def test_a_turn_that_turnstream_never_began_is_complete(engine: Engine) -> None:
     assert analyzer.append_audio(b"\0\0" * RATE_HZ, is_speech=True) == EndOfTurnState.INCOMPLETE
     state, metrics = asyncio.run(analyzer.analyze_end_of_turn())
     assert (state, metrics, analyzer.speech_triggered) == (EndOfTurnState.COMPLETE, None, False)
-
-
-# ---- without the framework ----
-
-
-def test_a_missing_framework_is_one_line_that_names_the_extra(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for name in [name for name in sys.modules if name.split(".")[0] == "pipecat"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "pipecat", None)
-    monkeypatch.delitem(sys.modules, "turnstream.stream.adapters.pipecat")
-    with pytest.raises(MissingExtraError, match=r"^pipecat-ai is not installed.*\[pipecat\]"):
-        importlib.import_module("turnstream.stream.adapters.pipecat")

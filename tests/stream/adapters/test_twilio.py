@@ -34,11 +34,6 @@ AUDIO = b"\x10" * CHUNK
 TONE = (0.3 * np.sin(np.arange(24000) / 5)).astype(np.float32)  # 1 s at 24 kHz
 
 
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine()
-
-
 def predictor(engine: Engine, policy: str | PolicySettings = "balanced") -> TurnPredictor:
     return TurnPredictor(engine, sample_rate_hz=8000, policy=policy)
 
@@ -161,6 +156,15 @@ def test_bad_audio_of_the_bot_is_refused() -> None:
     with pytest.raises(AudioFormatError, match="sample rate that is an integer"):
         call.say(TONE, 4000)
     assert not call.speaking
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 24000])
+def test_speech_that_is_too_long_has_no_effect(rate_hz: int) -> None:
+    call = started()
+    with pytest.raises(ProtocolError, match=r"at most 300 s .* that waits, got 30"):
+        call.say(np.full(301 * rate_hz, 0.5, np.float32), rate_hz)
+    assert not call.speaking
+    assert not played(call.say(np.zeros(rate_hz), rate_hz)).any()
 
 
 def test_calls_do_not_share_anything(engine: Engine) -> None:

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 from numpy.typing import NDArray
 
 with warnings.catch_warnings():
@@ -25,38 +23,17 @@ with warnings.catch_warnings():
     from vision_agents.core.edge.types import Participant
     from vision_agents.core.turn_detection import TurnEnded, TurnStarted
 
-from turnstream import AudioFormatError, Engine, PolicyError, TurnEvent, TurnPredictor
+from turnstream import AudioFormatError, Engine, PolicyError
 from turnstream.stream.adapters.vision_agents import TurnstreamTurnDetector
-from turnstream.stream.sources import bundled_sample
 
-RATE_HZ, BLOCK = 8000, 160
+from .offline import RATE_HZ, events_of
+
+BLOCK = 160
 Samples = NDArray[np.int16]
-
-
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine()
-
-
-@pytest.fixture(scope="module")
-def user() -> Samples:
-    """Eleven seconds of the bundled call's user, (N,), with three turns."""
-    call = soundfile.read(bundled_sample(), dtype="int16")[0]
-    return np.ascontiguousarray(call[round(8.5 * RATE_HZ) : round(19.5 * RATE_HZ), 0])
 
 
 def participant(name: str = "ada") -> Participant:
     return Participant(original=None, user_id=name, id=f"{name}-1")
-
-
-def events_of(engine: Engine, samples: Samples, kinds: Sequence[str]) -> list[TurnEvent]:
-    predictor = TurnPredictor(engine, sample_rate_hz=RATE_HZ, policy="balanced")
-    return [
-        event
-        for prediction in predictor.push_audio(samples)
-        for event in prediction.events
-        if event.type in kinds
-    ]
 
 
 async def say(
@@ -74,7 +51,7 @@ async def say(
 
 
 async def predicted(detector: TurnstreamTurnDetector) -> None:
-    tasks = [speaker.task for speaker in detector._speakers.values() if speaker.task]
+    tasks = [thread._task for thread in detector._threads.values() if thread._task]
     await asyncio.gather(*tasks)
 
 
@@ -89,7 +66,7 @@ async def test_turns_are_those_of_the_predictor(
     detector, ada = TurnstreamTurnDetector(model=engine), participant()
     await detector.start()
     await say(detector, user, ada, stereo=stereo)
-    expected = events_of(engine, user, ["start_of_turn", "end_of_turn"])
+    expected = events_of(engine, user, kinds=["start_of_turn", "end_of_turn"])
     assert len(expected) >= 6
     found = told(detector)
     assert [(type(item).__name__, item.confidence) for item in found] == [
@@ -109,7 +86,7 @@ async def test_eager_ends_come_if_they_are_asked_for(engine: Engine, user: Sampl
     detector = TurnstreamTurnDetector(model=engine, eager=True)
     await say(detector, user, participant())
     found = [item.eager for item in told(detector) if isinstance(item, TurnEnded)]
-    expected = events_of(engine, user, ["eager_end_of_turn", "end_of_turn"])
+    expected = events_of(engine, user, kinds=["eager_end_of_turn", "end_of_turn"])
     assert found == [event.type == "eager_end_of_turn" for event in expected]
     assert True in found
 
@@ -121,7 +98,7 @@ async def test_participants_do_not_disturb_each_other(engine: Engine, user: Samp
     )
     await say(TurnstreamTurnDetector(model=engine), user, participant("ada"))
     ada = [item.confidence for item in told(detector) if item.participant.user_id == "ada"]
-    expected = events_of(engine, user, ["start_of_turn", "end_of_turn"])
+    expected = events_of(engine, user, kinds=["start_of_turn", "end_of_turn"])
     assert ada == [event.probability for event in expected]
 
 
@@ -130,14 +107,15 @@ async def test_participants_and_waiting_audio_are_bounded(engine: Engine) -> Non
     silence = PcmData(RATE_HZ, AudioFormat.S16, np.zeros(BLOCK, np.int16))
     for number in range(20):
         await detector.process_audio(silence, participant(str(number)))
-    assert list(detector._speakers) == [f"{number}-1" for number in range(4, 20)]
+    assert list(detector._threads) == [f"{number}-1" for number in range(4, 20)]
     long = PcmData(RATE_HZ, AudioFormat.S16, np.zeros(6 * RATE_HZ, np.int16))
     ada = participant()
     for _ in range(3):
         await detector.process_audio(long, ada)
-    assert sum(map(len, detector._speakers["ada-1"].waiting)) == 6 * RATE_HZ
+    assert sum(map(len, detector._threads["ada-1"]._waiting)) == 6 * RATE_HZ
     await detector.close()
-    assert not detector._speakers
+    await detector.process_audio(silence, ada)  # the agent's task may end later
+    assert not detector._threads
 
 
 async def test_bad_settings_and_audio_are_refused(engine: Engine) -> None:

@@ -9,7 +9,7 @@ import yaml
 
 from turnstream.stream.protocol import DEFAULT_PORT
 
-from .deploy_files import COMPOSE, FOLDER, shutdown_s, unknown_settings
+from .deploy_files import COMPOSE, FOLDER, assert_a_node_behind_a_balancer, shutdown_s
 
 SERVICES = COMPOSE["services"]
 NODES = {name: one for name, one in SERVICES.items() if one["image"] == "turnstream"}
@@ -31,7 +31,7 @@ def test_it_fits_the_schema_of_compose() -> None:
 def test_the_settings_are_options_of_the_server() -> None:
     assert len(NODES) == 2
     for node in NODES.values():
-        assert unknown_settings(node["environment"]) == set()
+        assert_a_node_behind_a_balancer(node["environment"])
 
 
 def test_every_node_is_behind_the_balancer_and_watched() -> None:

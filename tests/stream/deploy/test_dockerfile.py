@@ -16,7 +16,7 @@ import pytest
 
 from ...readme_blocks import ROOT
 from ..command_server import command_server
-from .deploy_files import FOLDER, unknown_settings
+from .deploy_files import COMPOSE, FOLDER, unknown_settings
 
 DOCKERFILE = (FOLDER / "Dockerfile").read_text()
 
@@ -74,3 +74,10 @@ def test_the_build_sees_all_that_the_wheel_is_made_of() -> None:
     ]
     assert {Path(path).parts[0] for path in needed} == seen
     assert all((ROOT / path).exists() for path in needed)
+
+
+def test_the_token_goes_into_no_image_and_no_commit() -> None:
+    token = (FOLDER / COMPOSE["secrets"]["token"]["file"]).resolve().relative_to(ROOT)
+    lines = (FOLDER / "Dockerfile.dockerignore").read_text().splitlines()
+    assert lines.index(str(token.parent)) > lines.index("!stream")  # the last line that fits holds
+    assert f"/{token}" in (ROOT / ".gitignore").read_text().splitlines()

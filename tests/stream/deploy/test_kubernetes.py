@@ -16,7 +16,7 @@ import yaml
 
 from turnstream.stream.protocol import DEFAULT_PORT
 
-from .deploy_files import FOLDER, shutdown_s, unknown_settings
+from .deploy_files import FOLDER, assert_a_node_behind_a_balancer, shutdown_s
 from .test_dashboard import known_labels
 
 MANIFESTS = FOLDER / "kubernetes"
@@ -66,7 +66,7 @@ def test_every_file_is_used_or_is_of_the_adapter() -> None:
 
 
 def test_the_settings_are_options_of_the_server() -> None:
-    assert unknown_settings(SETTINGS) == set()
+    assert_a_node_behind_a_balancer(SETTINGS)
     assert NODE["envFrom"] == [
         {"configMapRef": {"name": KUSTOMIZATION["configMapGenerator"][0]["name"]}}
     ]
@@ -94,7 +94,6 @@ def test_the_probes_ask_what_the_server_answers() -> None:
 
 
 def test_a_node_leaves_its_calls_to_the_others_and_has_time_for_it() -> None:
-    assert SETTINGS["TURNSTREAM_HAND_OVER"] == "true"
     _, seconds = NODE["lifecycle"]["preStop"]["exec"]["command"]
     assert POD["spec"]["terminationGracePeriodSeconds"] > int(seconds) + shutdown_s()
 

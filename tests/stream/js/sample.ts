@@ -39,6 +39,7 @@ export async function there(samples: Int16Array): Promise<string> {
   try {
     const { session } = await client.connect();
     client.pushAudio(samples);
+    client.configure({ policy: "own", policyValues, start_secs: 0.2 });
     stop();
     return `${session} ended: ${(await client.close()).reason}`;
   } catch (error) {

@@ -342,6 +342,22 @@ def test_an_open_server_that_others_can_reach_is_warned_of(
     ] == ["WARNING"] * warned
 
 
+def test_a_misspelt_variable_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tiny_model_path: Path
+) -> None:
+    async def at_once(*args: object) -> None:
+        pass
+
+    monkeypatch.setattr(serve, "_serve", at_once)
+    for name in ("MAX_SESSION", "MAX_SESSIONS", "PRESET", "TOKEN"):
+        monkeypatch.setenv(f"TURNSTREAM_{name}", "7")
+    assert main(["serve", "--model", str(tiny_model_path)]) == 0
+    assert caplog.messages == [
+        "no option has these variables, so they change nothing: "
+        "TURNSTREAM_MAX_SESSION, TURNSTREAM_PRESET"
+    ]
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "some.name"])
 def test_a_host_that_others_can_reach_needs_tokens_or_the_word_open(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: str

@@ -6,6 +6,7 @@ import base64
 import json
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import soundfile
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from turnstream.stream.pcm import encode_pcm
 from turnstream.stream.sources import bundled_sample
+from turnstream.stream.telephony.messages import clear_message, media_message
 
 CALL_SID, STREAM_SID = "CA" + 32 * "a", "MZ" + 32 * "b"
 CHUNK = 160  # samples, 20 ms
@@ -68,10 +70,8 @@ def media(samples: bytes, time_ms: int, track: str = "inbound", **change: Any) -
     )
 
 
-def speech(payload: bytes) -> str:
-    """Return what a bot sends to be played."""
-    encoded = base64.b64encode(payload).decode()
-    return json.dumps({"event": "media", "streamSid": STREAM_SID, "media": {"payload": encoded}})
+speech = partial(media_message, STREAM_SID)  # what a bot sends to be played
+clear = partial(clear_message, STREAM_SID)
 
 
 def mark(name: str, **more: str) -> str:
@@ -81,10 +81,6 @@ def mark(name: str, **more: str) -> str:
 def echo(name: str) -> str:
     """Return a mark as Twilio sends it back."""
     return mark(name, sequenceNumber="4")
-
-
-def clear() -> str:
-    return json.dumps({"event": "clear", "streamSid": STREAM_SID})
 
 
 def dtmf(digit: str) -> str:
