@@ -127,18 +127,19 @@ def film(
         ConfigError: no such part, or projections that are no planes of these layers.
         DialogueError: the sound cannot be read any more.
     """
-    part, dialogue = _part(collection, number, start_s, end_s), collection.dialogues[number]
-    stretch, sound = _look(collection, number, projections, *part)
+    start_s, end_s = _part(collection, number, start_s, end_s)
+    stretch, sound = _look(collection, number, projections, start_s, end_s)
+    dialogue, part = collection.dialogues[number], f"{clock(start_s)} to {clock(stretch.end_s)}"
     heard = f"speaker 0 {SIDES[0]}, speaker 1 {SIDES[1]}"
     figures = {
-        "dialogue": dialogue.id,
+        "dialogue": f"{dialogue.id}, {part}",
         "sound": heard if sound is not None else "without sound, as it was imported",
     }
     if dialogue.activity_from == UNKNOWN:
         figures["who spoke when"] = "not known, so it has no shifts and holds"
     else:
         figures |= {f"{kind}s": _told_right(stretch.events, kind) for kind in ("shift", "hold")}
-    what = f"{_short(dialogue.id)}, {clock(stretch.start_s)} to {clock(stretch.end_s)},"
+    what = f"{_short(dialogue.id)}, {part},"
     return _write(out, what, figures, collection, stretch, projections, sound, 1, fps, height)
 
 
@@ -161,9 +162,10 @@ def film_of_event(
     """
     around = max(0.0, event.start_s - AROUND_S), event.end_s + AROUND_S
     stretch, _ = _look(collection, event.number, projections, *around)
+    begins = clock(event.start_s, 1)
     before_s, after_s = event.start_s - stretch.start_s, stretch.end_s - event.end_s
     figures = {
-        "dialogue": event.dialogue,
+        "dialogue": f"{event.dialogue}, a {event.kind} at {begins}, {SLOWER} times slower",
         "sound": "without sound",
         "silence": f"{event.end_s - event.start_s:.2f} s, seen from {before_s:.1f} s before to "
         f"{after_s:.1f} s after it",
@@ -172,7 +174,6 @@ def film_of_event(
     if event.p_shift is not None:
         verdict = "right" if event.correct else "wrong"
         figures[f"p(shift) {SCORE_S:g} s into it"] = f"{event.p_shift:.2f}, which was {verdict}"
-    begins = clock(event.start_s, 1)
     what = f"A {event.kind} of {_short(event.dialogue)} at {begins}, {SLOWER} times slower,"
     return _write(out, what, figures, collection, stretch, projections, None, SLOWER, fps, height)
 
@@ -281,7 +282,7 @@ def _write(
     legend = LEGEND.format("all since the film began" if long else f"the last {TRAIL_S:g} s")
     planes = "planes, from left to right" if len(projections) > 1 else "plane"
     figures = {
-        "film": f"{what} in {collection.about.model}",
+        "network": collection.about.model,
         **figures,
         planes: ", ".join(map(name_of_fit, projections.values())),
     }

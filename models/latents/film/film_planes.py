@@ -70,6 +70,7 @@ class Planes:
         figure.text(0.012, 0.93, words, color=SOFT, fontsize=7.6, va="top", linespacing=1.35)
         moves: dict[str, Any] = {"fontsize": 12, "ha": "right", "animated": True}
         self._fields = [figure.text(right, 0.985, "", **top, **moves) for right in FIELDS]
+        self._written: dict[str, Any] = {}
         count = len(stretch.times_s)
         rate_hz = 1 / np.diff(stretch.times_s).mean() if count > 1 else 1.0
         self._trail = max(1, round(min(trail_s * rate_hz, count)))
@@ -93,6 +94,7 @@ class Planes:
             Line2D([], [], linestyle="", marker=shape, color=colour, markersize=8)
             for shape, colour in zip(SPEAKER_SHAPES, SPEAKER_COLOURS, strict=True)
         ]
+        tight = {"borderpad": 0.2, "handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.2}
         self._figure.legend(
             [*marks, Line2D([], [], linestyle="")],
             ["speaker 0", "speaker 1", "hollow while silent"],
@@ -102,31 +104,40 @@ class Planes:
             frameon=False,
             fontsize=8.5,
             labelcolor=DARK.ink,
+            **tight,
         )
 
     def draw(self, time_s: float) -> Image:
         """(height, width, 4), at a time in the dialogue."""
-        from matplotlib.colors import to_rgba_array
+        from matplotlib.colors import to_rgba
 
-        self._canvas.restore_region(self._still)
+        canvas = self._canvas
+        canvas.restore_region(self._still)
         if heard := self._stretch.heard(time_s):
             first = max(0, heard - 1 - self._trail)
             age = np.arange(heard - 1 - first)[::-1] / max(1, min(self._trail, heard))
-            alphas = 0.1 + 0.8 * (1 - age) ** 1.5
+            colours = np.empty((len(age), 4))
+            colours[:, 3] = 0.1 + 0.8 * (1 - age) ** 1.5
             for moving in self._moving:
                 path = moving.path[first:heard]
+                colours[:, :3] = to_rgba(SPEAKER_COLOURS[moving.speaker])[:3]
                 moving.trail.set(
                     segments=np.stack([path[:-1], path[1:]], axis=1),
-                    color=to_rgba_array(SPEAKER_COLOURS[moving.speaker], alphas),
+                    color=colours,
                     linewidth=self._widths[first : heard - 1],
                 )
                 moving.trail.axes.draw_artist(moving.trail)
             for moving in self._moving:
                 self._draw_point(moving, heard - 1)
         for field, words in zip(self._fields, self._said(time_s, heard), strict=True):
+            if words in self._written:  # letters are slow to draw, and so are kept
+                canvas.restore_region(self._written[words])
+                continue
             field.set_text(words)
             self._figure.draw_artist(field)
-        return np.asarray(self._canvas.buffer_rgba())
+            box = field.get_window_extent().padded(2)
+            self._written[words] = canvas.copy_from_bbox(box)
+        return np.asarray(canvas.buffer_rgba())
 
     def _draw_point(self, moving: _Moving, frame: int) -> None:
         speaks = bool(self._stretch.speaking[frame, moving.speaker])
