@@ -22,7 +22,6 @@ import numpy as np
 
 from ....stream.errors import ConfigError
 from ....stream.saved_embedding import SavedEmbedding
-from ...dialogues.activity import Samples
 from ...evaluation.shift_hold import SCORE_S
 from ..bars import bar
 from ..collect import add_model_argument, add_source_argument, opened_collection
@@ -35,15 +34,13 @@ from ..options import add_out, option, shown
 from ..quality import quality_of
 from ..space.fitting import place_known, placer, projection_for
 from ..space.trust import name_of_fit
-from ..views import View, check_suffix, envelope, number_of, sound_of
+from ..views import View, check_suffix, number_of, sound_of
 from .film_file import pictures, write_film
 from .film_strip import SIDES, Float32, Stretch, clock
 
 AROUND_S = 1.0  # before and after the silence of an event
 SLOWER = 4  # a film of an event
 TRAIL_S = 1.5
-LOUDNESS_HZ, CLOSE_LOUDNESS_HZ = 100.0, 400.0  # of the waveforms, the latter of a few seconds
-CLOSE_S = 6.0
 LONGEST_NAME, LEGEND_LETTERS = 24, 150  # what there is room for at the top
 LEGEND = (
     "A point is what the network holds in mind of one speaker now, hollow while silent; its trail "
@@ -128,19 +125,19 @@ def film(
         DialogueError: the sound cannot be read any more.
     """
     start_s, end_s = _part(collection, number, start_s, end_s)
-    stretch, sound = _look(collection, number, projections, start_s, end_s)
+    stretch = _look(collection, number, projections, start_s, end_s)
     dialogue, part = collection.dialogues[number], f"{clock(start_s)} to {clock(stretch.end_s)}"
     heard = f"speaker 0 {SIDES[0]}, speaker 1 {SIDES[1]}"
     figures = {
         "dialogue": f"{dialogue.id}, {part}",
-        "sound": heard if sound is not None else "without sound, as it was imported",
+        "sound": heard if stretch.sound is not None else "without sound, as it was imported",
     }
     if dialogue.activity_from == UNKNOWN:
         figures["who spoke when"] = "not known, so it has no shifts and holds"
     else:
         figures |= {f"{kind}s": _told_right(stretch.events, kind) for kind in ("shift", "hold")}
     what = f"{_short(dialogue.id)}, {part},"
-    return _write(out, what, figures, collection, stretch, projections, sound, 1, fps, height)
+    return _write(out, what, figures, collection, stretch, 1, fps, height)
 
 
 def film_of_event(
@@ -161,7 +158,7 @@ def film_of_event(
         ConfigError, DialogueError: as in `film`.
     """
     around = max(0.0, event.start_s - AROUND_S), event.end_s + AROUND_S
-    stretch, _ = _look(collection, event.number, projections, *around)
+    stretch = _look(collection, event.number, projections, *around)
     begins = clock(event.start_s, 1)
     before_s, after_s = event.start_s - stretch.start_s, stretch.end_s - event.end_s
     figures = {
@@ -175,7 +172,7 @@ def film_of_event(
         verdict = "right" if event.correct else "wrong"
         figures[f"p(shift) {SCORE_S:g} s into it"] = f"{event.p_shift:.2f}, which was {verdict}"
     what = f"A {event.kind} of {_short(event.dialogue)} at {begins}, {SLOWER} times slower,"
-    return _write(out, what, figures, collection, stretch, projections, None, SLOWER, fps, height)
+    return _write(out, what, figures, collection, stretch, SLOWER, fps, height)
 
 
 def check_shape(fps: int, height: int) -> None:
@@ -224,8 +221,8 @@ def _look(
     projections: Mapping[str, SavedEmbedding],
     start_s: float,
     end_s: float,
-) -> tuple[Stretch, Samples | None]:
-    """What is drawn of a part of a dialogue, and its sound; None where it was imported without."""
+) -> Stretch:
+    """What is drawn and heard of a part of a dialogue."""
     if not projections:
         raise ConfigError("expected a projection of at least one layer, got none")
     rate_hz, dialogue = collection.frame_rate_hz, collection.dialogues[number]
@@ -241,12 +238,11 @@ def _look(
                 f"to {projection.dims}"
             )
         places[layer] = place_known(placer(projection), columns[layer], 2)
-    sound, loudness = None, np.zeros((2, 1), np.float32)
+    sound = None
     if dialogue.audio:
         part = {"start_s": dialogue.start_s + start_s, "end_s": dialogue.start_s + end_s}
         sound = sound_of(replace(dialogue, **part))
-        loudness = envelope(sound, CLOSE_LOUDNESS_HZ if end_s - start_s < CLOSE_S else LOUDNESS_HZ)
-    stretch = Stretch(
+    return Stretch(
         start_s,
         end_s,
         times_s=(np.arange(first, end) + 1) / rate_hz,
@@ -254,14 +250,14 @@ def _look(
         speaking=columns["speaking"].astype(bool),
         holder=columns["holder"][:, 0].astype(int),
         p_shift=shift_probability(columns),
-        loudness=loudness,
         events=[
             event
             for event in collection.events("shift", "hold")
             if event.number == number and event.end_s > start_s and event.start_s < end_s
         ],
+        planes=projections,
+        sound=sound,
     )
-    return stretch, sound
 
 
 def _write(
@@ -270,8 +266,6 @@ def _write(
     figures: Mapping[str, str],
     collection: Collection,
     stretch: Stretch,
-    projections: Mapping[str, SavedEmbedding],
-    sound: Samples | None,
     slower: int,
     fps: int,
     height: int,
@@ -280,21 +274,21 @@ def _write(
     check_shape(fps, height)
     long = slower > 1
     legend = LEGEND.format("all since the film began" if long else f"the last {TRAIL_S:g} s")
-    planes = "planes, from left to right" if len(projections) > 1 else "plane"
+    planes = "planes, from left to right" if len(stretch.planes) > 1 else "plane"
     figures = {
         "network": collection.about.model,
         **figures,
-        planes: ", ".join(map(name_of_fit, projections.values())),
+        planes: ", ".join(map(name_of_fit, stretch.planes.values())),
     }
     caption = f"{legend} {listed(figures)} {quality_of(collection).in_words()}"
     title = f"{what} in {_short(collection.about.model)}"
     words = "\n".join(textwrap.wrap(legend, LEGEND_LETTERS))
     times_s = _times(stretch, 1 / fps / slower)
     shown_s = np.inf if long else TRAIL_S
-    drawn = pictures(stretch, projections, times_s, height, shown_s, title, words)
+    drawn = pictures(stretch, times_s, height, shown_s, title, words)
     with fonts_for(out):
         images = bar(drawn, "film", "picture", len(times_s))
-        write_film(out, images, fps, height, sound, title, caption)
+        write_film(out, images, fps, height, None if long else stretch.sound, title, caption)
     return View(out, f"Film: {title}", caption)
 
 

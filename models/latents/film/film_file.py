@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ....stream.saved_embedding import SavedEmbedding
 from ...dialogues.activity import Samples
 from ..views import SOUND_RATE_HZ
 from .film_planes import Planes
@@ -21,7 +20,6 @@ BT_709 = 1  # the colours that players take a film to have
 
 def pictures(
     stretch: Stretch,
-    planes: Mapping[str, SavedEmbedding],
     times_s: Sequence[float],
     height: int,
     trail_s: float,
@@ -32,7 +30,6 @@ def pictures(
 
     Args:
         stretch: what happens in it.
-        planes: by layer, from left to right.
         times_s: of the pictures, in the dialogue, rising.
         height: of the pictures in pixels, even; they are 16:9.
         trail_s: how long a point's path stays; infinite for all of it.
@@ -42,7 +39,7 @@ def pictures(
     """
     size = picture_size(height)
     upper = round(height * PLANES_SHARE)
-    drawn = Planes(stretch, planes, (size[0], upper), trail_s, title, words)
+    drawn = Planes(stretch, (size[0], upper), trail_s, title, words)
     strip = Strip(stretch, (size[0], height - upper))
     whole = np.empty((height, size[0], 4), np.uint8)
     for time_s in times_s:

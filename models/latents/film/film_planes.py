@@ -6,7 +6,6 @@ anew for every picture.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +47,6 @@ class Planes:
 
     Args:
         stretch: what happens.
-        planes: by layer, to two dimensions.
         size: (width, height).
         trail_s: how long a point's path stays.
         title, words: to stand above.
@@ -57,13 +55,12 @@ class Planes:
     def __init__(
         self,
         stretch: Stretch,
-        planes: Mapping[str, SavedEmbedding],
         size: tuple[int, int],
         trail_s: float,
         title: str,
         words: str,
     ) -> None:
-        self._stretch = stretch
+        self._stretch, planes = stretch, stretch.planes
         self._figure, self._canvas = blank(size)
         figure, top = self._figure, {"color": DARK.ink, "va": "top"}
         figure.text(0.012, 0.985, title, fontsize=13, weight="bold", **top)

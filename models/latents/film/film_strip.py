@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ....stream.saved_embedding import SavedEmbedding
+from ...dialogues.activity import Samples
 from ...evaluation.plots import THEMES
 from ...evaluation.shift_hold import SCORE_S
 from ..collection import Event
+from ..views import envelope
 
 DARK = THEMES[1]  # on which points light up
 PANEL, SOFT = "#1d2026", "#b4b4b4"
@@ -25,6 +28,7 @@ SIDES = ("left", "right")
 PAGE_S = 16.0  # the most that the strip shows at once
 INCHES_HIGH = 7.2  # sizes of letters and lines are relative to this
 BOXES = [(0.075, bottom, 0.908, tall) for bottom, tall in ((0.69, 0.2), (0.46, 0.2), (0.13, 0.29))]
+LOUDNESS_HZ = 200.0  # of the waveforms
 LABEL_SHARE = 0.055  # of the width, that the name of a silence takes up
 WRONG = "#ff8f8f"
 
@@ -44,8 +48,9 @@ class Stretch:
         holder: of the floor, -1 for nobody, (T,).
         p_shift: that the other one holds the floor next; NaN while nobody holds it or where it is
             unknown, (T,).
-        loudness: 0-1, (2, N), of N equal parts of the stretch; silent where there is no sound.
         events: shifts and holds in it.
+        planes: of the layers to show, from left to right.
+        sound: (2, N) at SOUND_RATE_HZ; None where it was imported without.
     """
 
     start_s: float
@@ -55,8 +60,9 @@ class Stretch:
     speaking: NDArray[np.bool_]
     holder: NDArray[np.integer[Any]]
     p_shift: Float32
-    loudness: Float32
     events: Sequence[Event]
+    planes: Mapping[str, SavedEmbedding]
+    sound: Samples | None
 
     def heard(self, time_s: float) -> int:
         """How many frames have ended by a time."""
@@ -88,6 +94,9 @@ class Strip:
         seconds = stretch.end_s - stretch.start_s
         self._pages = max(1, int(np.ceil(seconds / PAGE_S - 1e-6)))
         self._page_s = seconds / self._pages
+        self._loudness = np.zeros((2, 1), np.float32)  # in N equal parts
+        if stretch.sound is not None:
+            self._loudness = envelope(stretch.sound, LOUDNESS_HZ)
         self._page = -1
         self._past = self._future = np.zeros((0, 0, 4), np.uint8)
 
@@ -114,10 +123,10 @@ class Strip:
         waves, chances = panels[:2], panels[2]
         shown = (stretch.times_s > low - 0.1) & (stretch.times_s < high + 0.1)
         times, p_shift = stretch.times_s[shown], stretch.p_shift[shown]
-        parts = stretch.loudness.shape[1]
+        parts = self._loudness.shape[1]
         at = stretch.start_s + (np.arange(parts) + 0.5) * (stretch.end_s - stretch.start_s) / parts
         sounding = (at > low - 0.1) & (at < high + 0.1)
-        at, loudness = at[sounding], stretch.loudness[:, sounding]
+        at, loudness = at[sounding], self._loudness[:, sounding]
         for panel, wave, speaking, colour in zip(
             waves, loudness, stretch.speaking[shown].T, SPEAKER_COLOURS, strict=True
         ):

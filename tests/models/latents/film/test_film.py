@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,6 @@ HEIGHT, FPS = 180, 25
 CLICK_S = 1.23
 
 Projections = dict[str, SavedEmbedding]
-Filmed = Callable[..., View]
 
 
 @pytest.fixture(scope="module")
@@ -39,23 +37,6 @@ def projections(tiny_collection: Collection) -> Projections:
         layer: fit_projection(tiny_collection, "pca", layer=layer, points=600, refits=1)
         for layer in LAYERS
     }
-
-
-@pytest.fixture
-def filmed(tiny_collection: Collection, projections: Projections, tmp_path: Path) -> Filmed:
-    """Film a part of the first dialogue."""
-
-    def make(
-        start_s: float | None,
-        end_s: float | None,
-        of: Collection = tiny_collection,
-        planes: Projections = projections,
-        **shape: int,
-    ) -> View:
-        look = {"fps": FPS, "height": HEIGHT} | shape
-        return film(of, 0, planes, tmp_path / "film.mp4", start_s, end_s, **look)
-
-    return make
 
 
 def command(source: Path, out: Path, **options: Any) -> int:
@@ -84,27 +65,37 @@ def seen(path: Path) -> tuple[NDArray[np.uint8], list[float]]:
 # ---- the file ----
 
 
+@pytest.fixture(scope="module")
+def made(
+    tiny_collection: Collection,
+    projections: Projections,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> View:
+    """Speaker 0 speaks until 7.0 s, speaker 1 from 7.5 s."""
+    out = tmp_path_factory.mktemp("made") / "film.mp4"
+    return film(tiny_collection, 0, projections, out, 6.5, 8.5, fps=FPS, height=HEIGHT)
+
+
 def test_a_film_has_sight_and_stereo_sound_of_the_length_asked_for_and_plays_while_it_loads(
-    filmed: Filmed,
+    made: View,
 ) -> None:
-    view = filmed(3.0, 5.0)
-    with av.open(str(view.path)) as container:
+    with av.open(str(made.path)) as container:
         video, audio = container.streams.video[0], container.streams.audio[0]
         sight, sound = video.codec_context, audio.codec_context
         assert (sight.name, sight.pix_fmt) == ("h264", "yuv420p")
         assert (video.width, video.height) == (320, HEIGHT)
         assert (video.average_rate, video.frames) == (FPS, 50)
         assert (sound.name, sound.rate, sound.channels) == ("aac", SOUND_RATE_HZ, 2)
-        assert container.metadata["title"].startswith("0, 0:03 to 0:05")
-        assert container.metadata["comment"] == view.caption
+        assert container.metadata["title"].startswith("0, 0:06 to 0:08")
+        assert container.metadata["comment"] == made.caption
         assert (container.duration or 0) / av.time_base == pytest.approx(2.0, abs=0.1)
-    written = view.path.read_bytes()
+    written = made.path.read_bytes()
     assert written.index(b"moov") < written.index(b"mdat")
-    assert list(view.path.parent.iterdir()) == [view.path]
+    assert list(made.path.parent.iterdir()) == [made.path]
 
 
-def test_the_sound_is_that_of_the_part_and_left_is_speaker_0(filmed: Filmed) -> None:
-    sound, first_s = heard(filmed(6.5, 8.0).path)  # speaker 0 until 7.0, speaker 1 from 7.5
+def test_the_sound_is_that_of_the_part_and_left_is_speaker_0(made: View) -> None:
+    sound, first_s = heard(made.path)
     loud = [
         np.sqrt((sound[:, round((at - first_s) * SOUND_RATE_HZ) :][:, :3200] ** 2).mean(axis=1))
         for at in (0.1, 0.65, 1.2)
@@ -112,6 +103,17 @@ def test_the_sound_is_that_of_the_part_and_left_is_speaker_0(filmed: Filmed) -> 
     assert loud[0][0] > 20 * loud[0][1]
     assert loud[2][1] > 20 * loud[2][0]
     assert max(loud[1]) < 0.1 * loud[0][0]
+
+
+def test_the_caption_counts_what_is_in_the_part(made: View, tiny_collection: Collection) -> None:
+    [shift] = [
+        event
+        for event in tiny_collection.events("shift", "hold")
+        if event.number == 0 and event.start_s < 8.5 and event.end_s > 6.5
+    ]
+    right = f"{int(shift.correct or 0)} of 1 predicted right 0.25 s into the silence"
+    assert f"shifts: 1, {right}; holds: 0; " in made.caption
+    assert "first recurrent layer, principal components of the last layer" in made.caption
 
 
 @pytest.fixture(scope="module")
@@ -148,17 +150,18 @@ def apart_s(path: Path) -> float:
 
 
 def test_a_click_is_seen_within_a_picture_of_being_heard(
-    click: Collection, projections: Projections, filmed: Filmed, tmp_path: Path
+    click: Collection, projections: Projections, tmp_path: Path
 ) -> None:
     planes = {"latent": projections["latent"]}
-    assert abs(apart_s(filmed(None, None, click, planes, height=360).path)) <= 1 / FPS
+    view = film(click, 0, planes, tmp_path / "film.mp4", fps=FPS, height=360)
+    assert abs(apart_s(view.path)) <= 1 / FPS
 
     # The measure is no good if it does not see sound that comes late.
-    stretch, late = film_module._look(click, 0, planes, 0.0, 3.0)
-    assert late is not None
-    times_s, look = film_module._times(stretch, 1 / FPS), {"title": "", "words": ""}
-    images = pictures(stretch, planes, times_s, height=360, trail_s=1.5, **look)
-    write_film(tmp_path / "late.mp4", images, FPS, 360, np.roll(late, 1600, axis=1), "", "")
+    stretch = film_module._look(click, 0, planes, 0.0, 3.0)
+    assert stretch.sound is not None
+    images = pictures(stretch, film_module._times(stretch, 1 / FPS), 360, 1.5, "", "")
+    late = np.roll(stretch.sound, 1600, axis=1)
+    write_film(tmp_path / "late.mp4", images, FPS, 360, late, "", "")
     assert apart_s(tmp_path / "late.mp4") < -1.5 / FPS
 
 
@@ -177,12 +180,12 @@ def test_a_film_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def stretch(tiny_collection: Collection, projections: Projections) -> Stretch:
-    return film_module._look(tiny_collection, 0, projections, 3.0, 8.0)[0]
+    return film_module._look(tiny_collection, 0, projections, 3.0, 8.0)
 
 
 @pytest.fixture
-def planes(stretch: Stretch, projections: Projections) -> Planes:
-    return Planes(stretch, projections, (640, 240), 0.5, "", "")
+def planes(stretch: Stretch) -> Planes:
+    return Planes(stretch, (640, 240), 0.5, "", "")
 
 
 def test_a_frame_is_shown_when_it_has_been_heard_whole(stretch: Stretch) -> None:
@@ -191,13 +194,13 @@ def test_a_frame_is_shown_when_it_has_been_heard_whole(stretch: Stretch) -> None
 
 
 def test_a_point_lights_up_where_its_state_lies_and_leaves_no_trace_beyond_its_trail(
-    stretch: Stretch, projections: Projections, planes: Planes
+    stretch: Stretch, planes: Planes
 ) -> None:
     times_s = (4.01, 6.01)
     images = [planes.draw(time_s).copy() for time_s in times_s]
     for image, time_s in zip(images, times_s, strict=True):
         for number, moving in enumerate(planes._moving):
-            path = stretch.places[list(projections)[number // 2]][:, moving.speaker]
+            path = stretch.places[LAYERS[number // 2]][:, moving.speaker]
             place = moving.trail.axes.transData.transform(path[stretch.heard(time_s) - 1])
             x, y = np.round(place).astype(int)
             around = image[240 - y - 6 : 240 - y + 7, x - 6 : x + 7, :3].astype(int)
@@ -205,7 +208,7 @@ def test_a_point_lights_up_where_its_state_lies_and_leaves_no_trace_beyond_its_t
             assert (np.abs(around - colour).max(axis=2) < 60).sum() > 8
     assert (images[0] != images[1]).any()
     np.testing.assert_array_equal(planes.draw(times_s[0]), images[0])
-    anew = Planes(stretch, projections, (640, 240), 0.5, "", "")
+    anew = Planes(stretch, (640, 240), 0.5, "", "")
     np.testing.assert_array_equal(anew.draw(times_s[1]), images[1])
 
 
@@ -239,7 +242,7 @@ def test_the_strip_shows_predictions_only_as_far_as_they_have_been_made(stretch:
 def test_long_dialogues_have_pages_of_equal_length(
     tiny_collection: Collection, projections: Projections
 ) -> None:
-    stretch, _ = film_module._look(tiny_collection, 0, projections, 0.0, 20.0)
+    stretch = film_module._look(tiny_collection, 0, projections, 0.0, 20.0)
     strip, image = Strip(stretch, (320, 60)), np.zeros((60, 320, 4), np.uint8)
     strip.draw(9.99, image)
     assert (strip._pages, strip._page, strip._page_s) == (2, 0, 10.0)
@@ -275,28 +278,13 @@ def test_an_event_is_filmed_slowly_and_without_sound(
     assert "without sound" in view.caption
 
 
-def test_the_caption_counts_what_is_in_the_part(
-    tiny_collection: Collection, filmed: Filmed
-) -> None:
-    events = [
-        event
-        for event in tiny_collection.events("shift", "hold")
-        if event.number == 0 and event.start_s < 8.0 and event.end_s > 6.9
-    ]
-    assert [event.kind for event in events] == ["shift"]
-    caption = filmed(6.9, 8.0, fps=10).caption
-    right = int(events[0].correct or 0)
-    assert f"shifts: 1, {right} of 1 predicted right 0.25 s into the silence" in caption
-    assert "holds: 0; " in caption
-    assert "principal components of the first recurrent layer, principal components of" in caption
-
-
 def test_imported_states_make_a_silent_film_that_says_so(
-    tiny_collection: Collection, projections: Projections, filmed: Filmed, tmp_path: Path
+    tiny_collection: Collection, projections: Projections, tmp_path: Path
 ) -> None:
     export(tiny_collection, tmp_path / "states.csv")
     imported = import_table(tmp_path / "states.csv", tmp_path / "imported")
-    view = filmed(3.0, 4.0, imported, {"latent": projections["latent"]}, fps=10)
+    planes, out = {"latent": projections["latent"]}, tmp_path / "film.mp4"
+    view = film(imported, 0, planes, out, 3.0, 4.0, fps=10, height=HEIGHT)
     with av.open(str(view.path)) as container:
         assert not container.streams.audio
     assert "without sound" in view.caption
@@ -309,7 +297,7 @@ def test_the_command_makes_a_film_of_a_named_dialogue(
     out, part = tmp_path / "film.mp4", {"dialogue": "1", "start": 4.0, "end": 4.5}
     assert command(tiny_collection.folder, out, **part, fps=10, height=HEIGHT) == 0
     assert out.is_file()
-    assert "1, 0:04 to 0:04, in tiny" in capsys.readouterr().out
+    assert "network: tiny; dialogue: 1, 0:04 to 0:04" in capsys.readouterr().out
 
 
 def test_times_are_written_as_minutes_and_seconds() -> None:
@@ -341,9 +329,9 @@ def test_a_wrong_wish_is_one_clear_error(
 
 
 def test_a_projection_that_is_no_plane_of_its_layer_is_refused(
-    tiny_collection: Collection, projections: Projections, filmed: Filmed
+    tiny_collection: Collection, projections: Projections, tmp_path: Path
 ) -> None:
     space = fit_projection(tiny_collection, "pca", dims=3, points=600, refits=0)
     for wrong in ({"latent": space}, {"latent_speaker": projections["latent"]}, {}):
         with pytest.raises(ConfigError, match="expected a projection of"):
-            filmed(3.0, 4.0, planes=wrong)
+            film(tiny_collection, 0, wrong, tmp_path / "film.mp4", 3.0, 4.0)
