@@ -8,7 +8,7 @@ are labelled with true values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,12 @@ from .path_states import (
 )
 from .path_words import CROSSING, caption_of, unstable_in_words
 
-STYLES: tuple[tuple[str, str, Any], ...] = (
-    ("#0072b2", "D", "-"),
-    ("#d55e00", "o", (0, (5, 2))),
-    ("#009e73", "s", (0, (1, 1.5))),
-    ("#cc79a7", "^", "-."),
-)
+STYLES: dict[str, tuple[str, Any]] = {  # marker and dash of each class
+    "shift": ("D", "-"),
+    "hold": ("o", (0, (5, 2))),
+    "overlap": ("s", (0, (1, 1.5))),
+    "backchannel": ("^", "-."),
+}
 PANEL_INCHES, LEGEND_INCHES = 4.1, 0.6
 LEAST_SPREAD = 3  # paths, for an ellipse of one standard deviation
 ROUND = (0, *(sign * value for value in (1, 3, 10, 30, 100, 300, 1000) for sign in (1, -1)))
@@ -52,7 +52,8 @@ KEY = (
     "right."
 )
 Floats = NDArray[Any]
-Group = tuple[str, NDArray[np.int64], str, str, Any]  # class, rows, colour, marker, dash
+Scale = Callable[[Any], Any]
+Groups = Mapping[str, NDArray[np.int64]]  # rows by class
 
 
 def paths_picture(
@@ -82,21 +83,20 @@ def paths_picture(
     splits = list(dict.fromkeys(event.split for event in paths.events))
     titles = ["single paths and means", f"the same, {LOG}", f"last points, {SCORE_S:g} s in"]
     titles += ["mistakes"] * any(event.correct is not None for event in paths.events)
-    title, caption = (
-        "Paths through the latent space",
-        f"{caption_of(collection, paths, role)} {KEY}",
-    )
+    title = "Paths through the latent space"
+    caption = f"{caption_of(collection, paths, role)} {KEY}"
     grid = {"nrows": len(splits), "ncols": len(titles)} | _grid(projection)
     size = PANEL_INCHES * len(titles), (PANEL_INCHES + LEGEND_INCHES) * len(splits)
     with picture(out, title, caption, size, **grid) as panels:
         for row, split in zip(panels, splits, strict=True):
             chosen = np.array([event.split == split for event in paths.events])
-            groups = _groups(paths.classes, chosen)
-            _draw_paths(row[0], places, times, chosen, groups)
-            lines = _draw_paths(row[1], places, times, chosen, groups, signed_log)
+            every = {name: np.flatnonzero(chosen & (paths.classes == name)) for name in STYLES}
+            groups = {name: rows for name, rows in every.items() if len(rows)}
+            _draw_paths(row[0], places, times, groups)
+            lines = _draw_paths(row[1], places, times, groups, signed_log)
             _draw_last(row[2], last, groups)
             for panel in row[3:]:
-                _draw_mistakes(panel, paths.events, places, placed.last, chosen)
+                _draw_mistakes(panel, paths.events, places, placed.last, groups)
             drawn = (places, places, last, places)
             for panel, words, shown in zip(row, titles, drawn, strict=False):
                 named = f"{split or 'no split'}: " * (len(splits) > 1) + words
@@ -163,30 +163,15 @@ def conversation_picture(
 # ---- panels ----
 
 
-def _groups(classes: NDArray[np.str_], chosen: NDArray[np.bool_]) -> list[Group]:
-    """The chosen rows by class; alike in every split."""
-    found: list[Group] = []
-    for index, name in enumerate(sorted(set(classes.tolist()), reverse=True)):  # shift first
-        colour, marker, dash = STYLES[index % len(STYLES)]
-        rows = np.flatnonzero(chosen & (classes == name))
-        if len(rows):
-            found.append((name, rows, COLOURS.get(name, colour), marker, dash))
-    return found
-
-
 def _draw_paths(
-    panel: Any,
-    places: Floats,
-    times: Floats,
-    chosen: NDArray[np.bool_],
-    groups: Sequence[Group],
-    scale: Callable[[Any], Any] = np.asarray,
+    panel: Any, places: Floats, times: Floats, groups: Groups, scale: Scale = np.asarray
 ) -> Any:
     """Single paths coloured by time, and each group's mean and spread; returns what has colours."""
-    alpha = float(np.clip(25 / chosen.sum(), 0.12, 0.8))
-    lines = _time_lines(panel, scale(places[chosen]), times, alpha)
+    drawn = scale(places[np.concatenate(list(groups.values()))])
+    lines = _time_lines(panel, drawn, times, float(np.clip(25 / len(drawn), 0.12, 0.8)))
     start, decision = np.abs(times).argmin(), np.flatnonzero(times <= SCORE_S + 1e-6)[-1]
-    for name, rows, colour, marker, dash in groups:
+    for name, rows in groups.items():
+        colour, (marker, dash) = COLOURS[name], STYLES[name]
         mean = scale(mean_path(places[rows])).T
         line = {"color": colour, "linestyle": dash, "zorder": 6}
         panel.plot(*mean, color=LIGHT.paper, linewidth=4.5, alpha=0.9, zorder=5)
@@ -199,8 +184,9 @@ def _draw_paths(
     return lines
 
 
-def _draw_last(panel: Any, last: Floats, groups: Sequence[Group]) -> None:
-    for name, rows, colour, marker, dash in groups:
+def _draw_last(panel: Any, last: Floats, groups: Groups) -> None:
+    for name, rows in groups.items():
+        colour, (marker, dash) = COLOURS[name], STYLES[name]
         look = {"s": 24, "marker": marker, "color": colour, "alpha": 0.75, "linewidths": 0}
         panel.scatter(*last[rows].T, label=f"{name} ({len(rows)})", **look)
         _draw_spread(panel, last[rows], color=colour, linewidth=1.3, linestyle=dash)
@@ -208,11 +194,7 @@ def _draw_last(panel: Any, last: Floats, groups: Sequence[Group]) -> None:
 
 
 def _draw_mistakes(
-    panel: Any,
-    events: Sequence[Event],
-    places: Floats,
-    last: NDArray[np.int64],
-    chosen: NDArray[np.bool_],
+    panel: Any, events: Sequence[Event], places: Floats, last: Floats, groups: Groups
 ) -> None:
     """Lines in the colour of the true class, last points in that of the predicted one."""
     gaps = np.pad(places, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan)  # between paths
@@ -220,22 +202,19 @@ def _draw_mistakes(
     def drawn(rows: list[int], **look: Any) -> None:
         panel.plot(*gaps[rows].reshape(-1, places.shape[2]).T, **look)
 
-    shown = np.flatnonzero(chosen).tolist()
-    drawn([i for i in shown if events[i].correct], color=LIGHT.faint, linewidth=0.4, alpha=0.3)
-    for kind, taken_for, marker, dash in (
-        ("shift", "hold", "o", "-"),
-        ("hold", "shift", "D", (0, (4, 1.5))),
-    ):
-        wrong = [i for i in shown if events[i].correct is False and events[i].kind == kind]
+    right = [i for rows in groups.values() for i in rows if events[i].correct]
+    drawn(right, color=LIGHT.faint, linewidth=0.4, alpha=0.3)
+    for kind, taken_for in (("shift", "hold"), ("hold", "shift")):
+        wrong = [i for i in groups.get(kind, ()) if events[i].correct is False]
         if wrong:
             drawn(
                 wrong,
                 label=f"true {kind}, taken for {taken_for} ({len(wrong)})",
                 color=COLOURS[kind],
                 linewidth=0.9,
-                linestyle=dash,
+                linestyle=STYLES[kind][1],
                 zorder=5,
-                marker=marker,
+                marker=STYLES[taken_for][0],
                 markevery=(np.arange(len(wrong)) * gaps.shape[1] + last[wrong]).tolist(),
                 markersize=6.5,
                 markerfacecolor=COLOURS[taken_for],
@@ -263,9 +242,7 @@ def _time_lines(panel: Any, places: Floats, times: Floats, alpha: float) -> Any:
     return lines
 
 
-def _draw_spread(
-    panel: Any, points: Floats, scale: Callable[[Any], Any] = np.asarray, **look: Any
-) -> None:
+def _draw_spread(panel: Any, points: Floats, scale: Scale = np.asarray, **look: Any) -> None:
     points = points[~np.isnan(points[:, 0])]
     if len(points) >= LEAST_SPREAD:
         for outline in _spread(points):
