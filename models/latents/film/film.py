@@ -149,13 +149,9 @@ def film_of_event(
     fps: int = 25,
     height: int = 720,
 ) -> View:
-    """Film one shift or hold: the path grows, slowly and silent, while the prediction is made.
+    """Film a shift or a hold as `film` does a part of a dialogue, but slowly and silent.
 
-    Args:
-        collection, projections, out, fps, height: as in `film`.
-        event: a shift or a hold of the collection.
-    Raises:
-        ConfigError, DialogueError: as in `film`.
+    The path grows while the prediction is made.
     """
     around = max(0.0, event.start_s - AROUND_S), event.end_s + AROUND_S
     stretch = _look(collection, event.number, projections, *around)
@@ -176,11 +172,7 @@ def film_of_event(
 
 
 def check_shape(fps: int, height: int) -> None:
-    """Refuse pictures that cannot be filmed.
-
-    Raises:
-        ConfigError: see above.
-    """
+    """Refuse pictures that cannot be filmed, by a ConfigError."""
     if not 1 <= fps <= 60:
         raise ConfigError(f"expected 1 to 60 pictures a second, got {fps}")
     if height % 2 or not 180 <= height <= 2160:

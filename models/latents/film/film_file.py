@@ -26,7 +26,7 @@ def pictures(
     title: str,
     words: str,
 ) -> Iterator[Image]:
-    """Pictures of a stretch.
+    """Pictures of a stretch, (height, width, 4) of RGBA; the same array again and again.
 
     Args:
         stretch: what happens in it.
@@ -34,8 +34,6 @@ def pictures(
         height: of the pictures in pixels, even; they are 16:9.
         trail_s: how long a point's path stays; infinite for all of it.
         title, words: to stand above.
-    Returns:
-        (height, width, 4) of RGBA each; the same array again and again.
     """
     size = picture_size(height)
     upper = round(height * PLANES_SHARE)

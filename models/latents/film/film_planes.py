@@ -43,14 +43,7 @@ class _Moving:
 
 
 class Planes:
-    """Draws planes at one time after another.
-
-    Args:
-        stretch: what happens.
-        size: (width, height).
-        trail_s: how long a point's path stays.
-        title, words: to stand above.
-    """
+    """Draws a stretch's planes at one time after another; see `pictures`. Size: (width, height)."""
 
     def __init__(
         self,

@@ -53,6 +53,7 @@ from .points import (
     points_in_words,
     points_section,
     readings,
+    silences,
 )
 
 POINTS = 4000
@@ -176,7 +177,7 @@ def gather(
     layers = sorted({projection.layer for projection in projections})
     paths = _paths(collection, projections, opens == "paths", seed=seed, **around)
     first = next(iter(paths.values()), None)
-    events, total = drawn_events(collection, points, seed)
+    events, every = drawn_events(collection, points, seed)
     if first is not None:
         kept = {_key(event) for event in (*events, *first.events)}
         events = [event for event in collection.events() if _key(event) in kept]
@@ -213,8 +214,9 @@ def gather(
         ],
     }
     shifts, at = np.concatenate(p_shift), np.concatenate(read)
-    contents |= points_section(collection, sample, shifts, events, at, total)
-    caption = f"{points_in_words(collection, contents)} {quality_of(collection).in_words()}"
+    contents |= points_section(collection, sample, shifts, events, at)
+    caption = points_in_words(collection, contents, len(silences(events)), every)
+    caption += f" {quality_of(collection).in_words()}"
     if first is not None:
         contents |= _paths_section(collection, first, events, whose, dialogues)
         for given, projection in zip(contents["projections"], projections, strict=True):

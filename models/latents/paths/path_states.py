@@ -8,7 +8,7 @@ read, SCORE_S into the event, or at the end of an event that is over before.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,19 +65,16 @@ class Paths:
     Attributes:
         events: in order of dialogue and time.
         classes: shift or hold by who speaks next, else the kind of event, (E,).
-        available: how many such events there are, of which these were drawn.
         layer, before_s, after_s: what was asked for.
         placed: in each projection.
         states: of ROLES in all W frames, (E, W, 2, H).
         times_s: of these, (W,).
         last: which is the last point, (E,).
-        shortened: how many paths the edges of a dialogue cut short.
-        left_out: how many events lie beyond the states of their dialogue, and have no path.
+        counts: what is to be known of how they were chosen, in words, and of how many events.
     """
 
     events: list[Event]
     classes: NDArray[np.str_]
-    available: int
     layer: str
     before_s: float
     after_s: float
@@ -85,8 +82,7 @@ class Paths:
     states: Float32
     times_s: Times
     last: NDArray[np.int64]
-    shortened: int
-    left_out: int
+    counts: Mapping[str, int]
 
     @property
     def last_states(self) -> Float32:
@@ -165,7 +161,6 @@ def gather_paths(
     return Paths(
         kept,
         np.array([true_class(event) or event.kind for event in kept]),
-        len(found),
         layer,
         before_s,
         after_s,
@@ -173,8 +168,11 @@ def gather_paths(
         states,
         times,
         _last(readable, times),
-        shortened=int(np.isnan(states[:, :, 0, 0]).any(axis=1).sum()),
-        left_out=len(drawn) - len(kept),
+        {
+            "drawn at random from": len(found) if len(found) > most else 0,
+            "left out, beyond the end of the states": len(drawn) - len(kept),
+            "cut short by the edges of a dialogue": int(np.isnan(states[:, :, 0, 0]).any(1).sum()),
+        },
     )
 
 

@@ -41,12 +41,9 @@ def caption_of(collection: Collection, paths: Paths, role: int) -> str:
     before = "the silence" if silences else "it, or of who begins or gives it"
     kinds = ", ".join(many(n, kind) for kind, n in Counter(e.kind for e in events).items())
     dialogues = many(len({event.number for event in events}), "dialogue")
-    all_drawn = paths.available <= len(events) + paths.left_out
     figures = {
         "shown": f"{many(len(events), 'path')} in {dialogues} ({kinds})",
-        "drawn at random": "" if all_drawn else f"from {paths.available}",
-        "beyond the end of the states": str(paths.left_out or ""),
-        "cut short by the edges of a dialogue": str(paths.shortened or ""),
+        **{name: str(count) for name, count in paths.counts.items() if count},
         "through": f"layer {paths.layer} of {collection.about.model}, as {projection.method}, a "
         f"state every {placed.times_s[1] - placed.times_s[0]:g} s",
         "values of a state and of the picture": (

@@ -96,7 +96,6 @@ def points_section(
     p_shift: Float32,
     events: Sequence[Event],
     read: Frames,
-    total: int,
 ) -> dict[str, Any]:
     """What a page shows of points in every projection.
 
@@ -106,7 +105,6 @@ def points_section(
         p_shift: of each, (N,).
         events: E of them.
         read: frame of each at WHEN_S, (E, W).
-        total: mutual silences that there are.
     """
     return {
         "points": {
@@ -119,7 +117,6 @@ def points_section(
         },
         "labels": {name: coded_label(sample[name]) for name in collection.labels},
         "event_frames": read,
-        "silences": {"drawn": len(silences(events)), "all": total},
         "when_s": list(WHEN_S),
         "whose": list(WHOSE),
         "contrasts": [_members(contrast, events) for contrast in SHOWN],
@@ -175,23 +172,23 @@ def neighbours(events: Sequence[Event], points: Float32, of_events: Float32) -> 
     return {"points": near_among(points, NEAR_POINTS), "events": found}
 
 
-def points_in_words(collection: Collection, contents: Mapping[str, Any]) -> str:
+def points_in_words(
+    collection: Collection, contents: Mapping[str, Any], drawn: int, every: int
+) -> str:
     """Return what a page's points are, and how far classes lie apart when a silence begins."""
     dialogues, contrasts = contents["dialogues"], contents["contrasts"]
     shown, frames_a_minute = contents["projections"], 60 * collection.frame_rate_hz
     minutes = sum(dialogue["frames"] for dialogue in dialogues) / frames_a_minute
     heard = sum(d["embedded"] for d in dialogues if d["sound"]) / frames_a_minute
-    count = contents["silences"]
     figures = {
         "network": collection.about.model,
         "dialogues": f"{many(len(dialogues), 'dialogue')} ({minutes:.1f} minutes), of which "
         f"{heard:.1f} minutes can be heard",
         "points": f"{len(contents['points']['frame'])} frames of single speakers, rare situations "
-        f"drawn more often than they occur, and {count['drawn']} of {count['all']} mutual "
-        "silences",
+        f"drawn more often than they occur, and {drawn} of {every} mutual silences",
         "projections": ", ".join(projection["name"] for projection in shown),
     }
-    when = "when a silence begins, in the first projection"
+    when = "when a silence begins, in the first projection, by the speaker before it or by both"
     figures[when] = ", ".join(
         apart["brief"]
         for apart, contrast in zip(shown[0]["apart"], contrasts, strict=True)

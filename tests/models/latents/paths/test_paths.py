@@ -113,7 +113,7 @@ def test_paths_are_the_collections_windows_placed(
     places = paths.placed[0].places
     np.testing.assert_allclose(places, place(flat, states), atol=1e-5)
     np.testing.assert_allclose(paths.placed[0].times_s, times)
-    assert paths.shortened == 0
+    assert not any(paths.counts.values())
     assert not np.allclose(places[:, :, 0], places[:, :, 1])  # speaker and listener
 
 
@@ -142,7 +142,7 @@ def test_an_event_that_is_over_before_the_decision_is_read_at_its_end(
 def test_the_edge_of_a_dialogue_shortens_a_path_and_pads_nothing(gathered: Gathered) -> None:
     paths = gathered(before_s=6.0)
     starts = np.array([event.start_s for event in paths.events])
-    assert paths.shortened == (starts < 6).sum() > 0
+    assert paths.counts["cut short by the edges of a dialogue"] == (starts < 6).sum() > 0
     before = paths.placed[0].times_s < 0.01 - starts[:, None]
     np.testing.assert_array_equal(np.isnan(paths.placed[0].places[:, :, 0, 0]), before)
 
@@ -238,7 +238,7 @@ def test_the_caption_says_how_few_there_are(
     said = caption_of(tiny_collection, one, 0)
     assert "1 path in 1 dialogue" in said
     assert "so there is nothing to tell apart" in said
-    assert f"from {one.available}" in said
+    assert f"drawn at random from: {len(gathered().events)}" in said
     assert "nan" not in said
 
 
