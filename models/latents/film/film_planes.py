@@ -80,22 +80,14 @@ class Planes:
     def _explain(self) -> None:
         from matplotlib.lines import Line2D
 
-        marks = [
-            Line2D([], [], linestyle="", marker=shape, color=colour, markersize=8)
-            for shape, colour in zip(SPEAKER_SHAPES, SPEAKER_COLOURS, strict=True)
+        speakers = enumerate(zip(SPEAKER_SHAPES, SPEAKER_COLOURS, strict=True))
+        handles = [
+            Line2D([], [], linestyle="", marker=shape, color=colour, label=f"speaker {speaker}")
+            for speaker, (shape, colour) in speakers
         ]
-        tight = {"borderpad": 0.2, "handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.2}
-        self._figure.legend(
-            [*marks, Line2D([], [], linestyle="")],
-            ["speaker 0", "speaker 1", "hollow while silent"],
-            loc="upper right",
-            bbox_to_anchor=(0.992, 0.925),
-            ncols=3,
-            frameon=False,
-            fontsize=8.5,
-            labelcolor=DARK.ink,
-            **tight,
-        )
+        place = {"loc": "upper right", "bbox_to_anchor": (0.992, 0.925), "ncols": 2}
+        look = {"frameon": False, "fontsize": 8.5, "labelcolor": DARK.ink, "handlelength": 1.2}
+        self._figure.legend(handles=handles, **place, **look)
 
     def draw(self, time_s: float) -> Image:
         """(height, width, 4), at a time in the dialogue."""

@@ -28,7 +28,7 @@ SIDES = ("left", "right")
 PAGE_S = 16.0  # the most that the strip shows at once
 INCHES_HIGH = 7.2  # sizes of letters and lines are relative to this
 BOXES = [(0.075, bottom, 0.908, tall) for bottom, tall in ((0.69, 0.2), (0.46, 0.2), (0.13, 0.29))]
-LOUDNESS_HZ = 200.0  # of the waveforms
+LOUDNESS_HZ = 400.0  # of the waveforms
 LABEL_SHARE = 0.055  # of the width, that the name of a silence takes up
 WRONG = "#ff8f8f"
 

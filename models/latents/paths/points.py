@@ -32,6 +32,10 @@ SILENCES = ("shift", "hold", "gap", "pause")
 NEAR_POINTS, NEAR_EVENTS = 8, 5  # neighbours that the page knows of a frame and of an event
 OFFERED = ("shift-hold", "gap-pause", "speaker-listener", "shift-correct", "hold-correct")
 SHOWN = tuple(CONTRASTS[name] for name in (*OFFERED, "question-statement"))
+POINT = (
+    "A point is what the network holds in mind of one speaker in one frame; rare situations are "
+    "drawn more often than they occur."
+)
 
 Frames = NDArray[np.int64]
 
@@ -184,8 +188,8 @@ def points_in_words(
         "network": collection.about.model,
         "dialogues": f"{many(len(dialogues), 'dialogue')} ({minutes:.1f} minutes), of which "
         f"{heard:.1f} minutes can be heard",
-        "points": f"{len(contents['points']['frame'])} frames of single speakers, rare situations "
-        f"drawn more often than they occur, and {drawn} of {every} mutual silences",
+        "points": f"{len(contents['points']['frame'])} frames of single speakers, and {drawn} of "
+        f"{every} mutual silences",
         "projections": ", ".join(projection["name"] for projection in shown),
     }
     when = "when a silence begins, in the first projection, by the speaker before it or by both"
@@ -195,7 +199,7 @@ def points_in_words(
         if not contrast["lacking"]
     )
     lacking = [contrast["lacking"] for contrast in contrasts if contrast["lacking"]]
-    return " ".join([listed(figures), *lacking])
+    return " ".join([POINT, listed(figures), *lacking])
 
 
 def _members(contrast: Contrast, events: Sequence[Event]) -> dict[str, Any]:

@@ -121,25 +121,18 @@ def test_classes_have_as_many_events_as_the_collection(
 
 
 def test_events_are_read_before_and_in_the_silence_and_not_after_it(
-    tiny_collection: Collection,
-    projections: list[SavedEmbedding],
-    contents: Section,
-    frames: Frames,
+    tiny_collection: Collection, projections: list[SavedEmbedding], contents: Section
 ) -> None:
-    projection, shown, compared = projections[0], contents["projections"][0], 0
-    for index, event in enumerate(tiny_collection.events()):
-        for when, seconds in enumerate(WHEN_S):
-            frame = tiny_collection.frame_of(event.start_s) + tiny_collection.frame_of(seconds) - 1
-            found = shown["events"][index, when]
-            if seconds > event.end_s - event.start_s + 1e-9:
-                assert np.isnan(found).all()
-                assert contents["event_frames"][index, when] == -1
-                continue
-            assert contents["event_frames"][index, when] == frame
-            both = frames[event.number]["latent"][frame, [event.speaker, 1 - event.speaker]]
-            np.testing.assert_allclose(found, place(projection, both), atol=1e-5)
-            compared += 1
-    assert compared > 100
+    events, rate_hz = tiny_collection.events(), tiny_collection.frame_rate_hz
+    spans = np.array([(event.start_s, event.end_s) for event in events])
+    lasts = np.array(WHEN_S) <= np.diff(spans) + 1e-9
+    steps = np.round(np.array(WHEN_S) * rate_hz).astype(int) - 1
+    frames = np.round(spans[:, :1] * rate_hz) + steps
+    np.testing.assert_array_equal(contents["event_frames"], np.where(lasts, frames, -1))
+    states = tiny_collection.windows(events, "latent", 0.6, 0.6)[0][:, steps + 30]
+    expected = np.where(lasts[..., None, None], place(projections[0], states), np.nan)
+    np.testing.assert_allclose(contents["projections"][0]["events"], expected, atol=1e-5)
+    assert lasts.sum() > 100
 
 
 def test_a_reading_outside_of_the_dialogue_is_none(tiny_collection: Collection) -> None:
