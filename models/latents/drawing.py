@@ -17,21 +17,11 @@ def heading(panel: Any, words: str, size: float = 9.5, **look: Any) -> None:
 
 
 def line_with_band(
-    panel: Any,
-    x: NDArray[Any],
-    values: NDArray[np.float64],
-    colour: str,
-    label: str,
-    **look: Any,
+    panel: Any, x: NDArray[Any], values: NDArray[np.float64], colour: str, label: str, **look: Any
 ) -> None:
-    """Draw a line of values with their intervals.
+    """Draw a line of values with the ends of their intervals, (K, 3), at x, (K,).
 
-    Args:
-        panel: to draw on.
-        x: (K,).
-        values: each with the ends of its interval, (K, 3).
-        colour, label: of the line.
-        look: more for matplotlib's `plot`.
+    `look` is more for matplotlib's `plot`.
     """
     panel.plot(x, values[:, 0], color=colour, label=label, **{"linewidth": 1.7, **look})
     panel.fill_between(x, values[:, 1], values[:, 2], color=colour, alpha=0.12, linewidth=0)
@@ -43,15 +33,9 @@ def states_image(
     """Draw values as an image from red (-limit) to blue (limit), grey where NaN; return it."""
     panel.set_facecolor("#dddddd")
     panel.grid(visible=False)
-    return panel.imshow(
-        np.ma.masked_invalid(values),
-        cmap=red_to_blue(),
-        vmin=-limit,
-        vmax=limit,
-        aspect="auto",
-        extent=extent,
-        interpolation="nearest",
-    )
+    look: dict[str, Any] = {"cmap": red_to_blue(), "vmin": -limit, "vmax": limit}
+    look |= {"aspect": "auto", "extent": extent, "interpolation": "nearest"}
+    return panel.imshow(np.ma.masked_invalid(values), **look)
 
 
 def listed(figures: Mapping[str, str]) -> str:

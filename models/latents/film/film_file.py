@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,39 +10,34 @@ import numpy as np
 
 from ...dialogues.activity import Samples
 from ..views import SOUND_RATE_HZ
-from .film_planes import Plane, Planes
-from .film_stretch import Image, Stretch
-from .film_strip import Strip
+from .film_planes import Planes
+from .film_strip import Image, Stretch, Strip
 
 PLANES_SHARE = 0.67  # of a picture's height
 SOUND_BITS_PER_S = 96_000
+BT_709 = 1  # the colours that players take a film to have
 
 
 def pictures(
     stretch: Stretch,
-    planes: Mapping[str, Plane],
     times_s: Sequence[float],
-    *,
     height: int,
     trail_s: float,
     title: str,
     words: str,
 ) -> Iterator[Image]:
-    """Pictures of a stretch.
+    """Pictures of a stretch, (height, width, 4) of RGBA; the same array again and again.
 
     Args:
         stretch: what happens in it.
-        planes: of the layers to show, by layer, from left to right.
         times_s: of the pictures, in the dialogue, rising.
         height: of the pictures in pixels, even; they are 16:9.
         trail_s: how long a point's path stays; infinite for all of it.
         title, words: to stand above.
-    Returns:
-        (height, width, 4) of RGBA each; the same array again and again.
     """
     size = picture_size(height)
     upper = round(height * PLANES_SHARE)
-    drawn = Planes(stretch, planes, (size[0], upper), trail_s, title, words)
+    drawn = Planes(stretch, (size[0], upper), trail_s, title, words)
     strip = Strip(stretch, (size[0], height - upper))
     whole = np.empty((height, size[0], 4), np.uint8)
     for time_s in times_s:
@@ -81,31 +76,22 @@ def write_film(
     try:
         with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container:
             container.metadata.update({"title": title, "comment": comment})
-            video: Any = container.add_stream(
-                "h264", rate=fps, options={"preset": "veryfast", "crf": "20"}
-            )
+            quality = {"preset": "veryfast", "crf": "20"}
+            video: Any = container.add_stream("h264", rate=fps, options=quality)
             video.width, video.height = picture_size(height)
             video.pix_fmt = "yuv420p"
-            context = video.codec_context
-            context.colorspace, context.color_primaries, context.color_trc, context.color_range = (
-                1,
-                1,
-                1,
-                1,
-            )  # BT.709, as players take it to be
+            for name in ("colorspace", "color_primaries", "color_trc", "color_range"):
+                setattr(video.codec_context, name, BT_709)
             audio: Any = None
             if sound is not None:
                 audio = container.add_stream("aac", rate=SOUND_RATE_HZ, layout="stereo")
                 audio.bit_rate = SOUND_BITS_PER_S
-            width = video.width
-            drawn: Any = av.VideoFrame(
-                width, height, "rgba"
-            )  # one for all, as is the converter: making them takes longer than drawing
-            rows = (
-                np.frombuffer(drawn.planes[0], np.uint8)
-                .reshape(height, -1)[:, : 4 * width]
-                .reshape(height, width, 4)
-            )
+                sound = np.pad(
+                    sound, ((0, 0), (0, SOUND_RATE_HZ))
+                )  # the last picture may be longer
+            # One frame and one converter for all: making them takes longer than drawing.
+            drawn: Any = av.VideoFrame(video.width, height, "rgba")
+            rows = np.frombuffer(drawn.planes[0], np.uint8).reshape(height, -1, 4)[:, : video.width]
             converter = VideoReformatter()
             for count, image in enumerate(images):
                 rows[:] = image
@@ -114,17 +100,14 @@ def write_film(
                 )
                 frame.pts = count
                 container.mux(video.encode(frame))
-                if sound is not None and audio is not None:
+                if sound is not None:
                     first, last = (round(at * SOUND_RATE_HZ / fps) for at in (count, count + 1))
-                    piece = np.zeros((2, last - first), np.float32)
-                    heard = sound[:, first:last]
-                    piece[:, : heard.shape[1]] = heard
+                    piece = np.ascontiguousarray(sound[:, first:last])
                     samples: Any = av.AudioFrame.from_ndarray(piece, format="fltp", layout="stereo")
                     samples.sample_rate, samples.pts = SOUND_RATE_HZ, first
                     container.mux(audio.encode(samples))
-            container.mux(video.encode(None))
-            if audio is not None:
-                container.mux(audio.encode(None))
+            for stream in filter(None, (video, audio)):
+                container.mux(stream.encode(None))
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -1,30 +1,89 @@
-"""The lower part of a film's pictures: sound, floor, p_shift and turns, with a cursor.
+"""A part of a dialogue as a film shows it, and the lower part of its pictures.
 
-A page of it is drawn twice, as it is before it has been heard and after; a picture is one up to the
-cursor and the other beyond it.
+That is sound, floor, p_shift and turns, with a cursor. A page of it is drawn twice, as it is before
+it has been heard and after; a picture is one up to the cursor and the other beyond it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ....stream.saved_embedding import SavedEmbedding
+from ...dialogues.activity import Samples
+from ...evaluation.plots import THEMES
 from ...evaluation.shift_hold import SCORE_S
-from .film_stretch import (
-    DARK,
-    PAGE_S,
-    PANEL,
-    SIDES,
-    SOFT,
-    SPEAKER_COLOURS,
-    Image,
-    Stretch,
-    blank,
-    clock,
-)
+from ..collection import Event
+from ..views import envelope
+
+DARK = THEMES[1]  # on which points light up
+PANEL, SOFT = "#1d2026", "#b4b4b4"
+SPEAKER_COLOURS = (DARK.first, DARK.second)
+SPEAKER_SHAPES = ("o", "s")
+SIDES = ("left", "right")
+PAGE_S = 16.0  # the most that the strip shows at once
+INCHES_HIGH = 7.2  # sizes of letters and lines are relative to this
+BOXES = [(0.075, bottom, 0.908, tall) for bottom, tall in ((0.69, 0.2), (0.46, 0.2), (0.13, 0.29))]
+LOUDNESS_HZ = 400.0  # of the waveforms
+LABEL_SHARE = 0.055  # of the width, that the name of a silence takes up
+WRONG = "#ff8f8f"
+
+Float32 = NDArray[np.float32]
+Image = NDArray[np.uint8]  # (height, width, 4), RGBA
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A part of a dialogue, as a film shows it.
+
+    Attributes:
+        start_s, end_s: in the dialogue.
+        times_s: ends of the network's frames that are heard in it, (T,).
+        places: of both speakers' states in each layer's plane, (T, 2, 2).
+        speaking: (T, 2).
+        holder: of the floor, -1 for nobody, (T,).
+        p_shift: that the other one holds the floor next; NaN while nobody holds it or where it is
+            unknown, (T,).
+        events: shifts and holds in it.
+        planes: of the layers to show, from left to right.
+        sound: (2, N) at SOUND_RATE_HZ; None where it was imported without.
+    """
+
+    start_s: float
+    end_s: float
+    times_s: NDArray[np.float64]
+    places: Mapping[str, Float32]
+    speaking: NDArray[np.bool_]
+    holder: NDArray[np.integer[Any]]
+    p_shift: Float32
+    events: Sequence[Event]
+    planes: Mapping[str, SavedEmbedding]
+    sound: Samples | None
+
+    def heard(self, time_s: float) -> int:
+        """How many frames have ended by a time."""
+        return int(np.searchsorted(self.times_s, time_s + 1e-6, side="right"))
+
+
+def clock(seconds: float, digits: int = 0) -> str:
+    """Minutes and seconds."""
+    rounded = round(seconds, digits)
+    return f"{int(rounded // 60)}:{rounded % 60:0{3 + digits if digits else 2}.{digits}f}"
+
+
+def blank(size: tuple[int, int]) -> tuple[Any, Any]:
+    """A figure of so many pixels, with letters as large as on one of 12.8 x 7.2 inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure  # not pyplot: no display, no global state
+
+    dpi = size[0] / (INCHES_HIGH * 16 / 9)
+    inches = (size[0] + 1e-3) / dpi, (size[1] + 1e-3) / dpi
+    figure = Figure(figsize=inches, dpi=dpi, facecolor=DARK.paper)
+    return figure, FigureCanvasAgg(figure)
 
 
 class Strip:
@@ -35,167 +94,99 @@ class Strip:
         seconds = stretch.end_s - stretch.start_s
         self._pages = max(1, int(np.ceil(seconds / PAGE_S - 1e-6)))
         self._page_s = seconds / self._pages
+        self._loudness = np.zeros((2, 1), np.float32)  # in N equal parts
+        if stretch.sound is not None:
+            self._loudness = envelope(stretch.sound, LOUDNESS_HZ)
         self._page = -1
         self._past = self._future = np.zeros((0, 0, 4), np.uint8)
-        self._left = self._right = self._top = self._bottom = 0
 
     def draw(self, time_s: float, into: Image) -> None:
         """Draw into (height, width, 4), at a time in the dialogue."""
+        wide, high = self._size
         page = min(int((time_s - self._stretch.start_s) / self._page_s), self._pages - 1)
         if page != self._page:
             self._turn_to(page)
         share = (time_s - self._stretch.start_s) / self._page_s - page
-        x = round(self._left + min(share, 1.0) * (self._right - self._left))
+        left, top, across, tall = BOXES[0]
+        x = round(wide * (left + across * min(share, 1.0)))
         into[:, :x], into[:, x:] = self._past[:, :x], self._future[:, x:]
-        wide = max(1, self._size[0] // 640)
-        into[self._top : self._bottom, x : x + wide] = 255
+        cursor = slice(round(high * (1 - top - tall)), round(high * (1 - BOXES[2][1])))
+        into[cursor, x : x + max(1, wide // 640)] = 255
 
     def _turn_to(self, page: int) -> None:
-        stretch = self._stretch
+        """Draw a page before it has been heard, and after."""
+        stretch, self._page = self._stretch, page
         low = stretch.start_s + page * self._page_s
         high = low + self._page_s
         figure, canvas = blank(self._size)
-        boxes = [
-            (0.075, bottom, 0.908, tall)
-            for bottom, tall in ((0.69, 0.2), (0.46, 0.2), (0.13, 0.29))
-        ]
-        waves, chances = (
-            [figure.add_axes(box, facecolor=PANEL) for box in boxes[:2]],
-            figure.add_axes(boxes[2], facecolor=PANEL),
-        )
-        past: list[Any] = []
-        future: list[Any] = []
+        panels = [figure.add_axes(box, facecolor=PANEL) for box in BOXES]
+        waves, chances = panels[:2], panels[2]
         shown = (stretch.times_s > low - 0.1) & (stretch.times_s < high + 0.1)
-        times = stretch.times_s[shown]
-        at = stretch.start_s + (np.arange(stretch.loudness.shape[1]) + 0.5) * (
-            stretch.end_s - stretch.start_s
-        ) / max(1, stretch.loudness.shape[1])
+        times, p_shift = stretch.times_s[shown], stretch.p_shift[shown]
+        parts = self._loudness.shape[1]
+        at = stretch.start_s + (np.arange(parts) + 0.5) * (stretch.end_s - stretch.start_s) / parts
         sounding = (at > low - 0.1) & (at < high + 0.1)
-        for speaker, panel in enumerate(waves):
-            colour = SPEAKER_COLOURS[speaker]
-            for artists, alpha in ((past, 1.0), (future, 0.35)):
-                wave = stretch.loudness[speaker, sounding]
-                artists.append(
-                    panel.fill_between(
-                        at[sounding], -wave, wave, color=colour, alpha=alpha, linewidth=0.3
-                    )
-                )
-            panel.fill_between(
-                times,
-                -1.1,
-                1.1,
-                where=stretch.speaking[shown, speaker],
-                step="pre",
-                color=colour,
-                alpha=0.2,
-                linewidth=0,
-            )
-            has_floor = stretch.holder[shown] == speaker
-            past.append(
-                panel.fill_between(
-                    times, -1.5, -1.22, where=has_floor, step="pre", color=colour, linewidth=0
-                )
-            )
-            panel.set(ylim=(-1.5, 1.15), yticks=[])
-            panel.set_ylabel(
-                f"speaker {speaker}\n({SIDES[speaker]})",
-                color=colour,
-                rotation=0,
-                ha="right",
-                va="center",
-                fontsize=8.5,
-                labelpad=8,
-            )
-        chances.axhline(0.5, color=DARK.faint, linewidth=0.8, linestyle=(0, (3, 3)))
-        past += chances.plot(times, stretch.p_shift[shown], color=DARK.ink, linewidth=1.6)
-        past.append(
-            chances.fill_between(
-                times, 0.5, stretch.p_shift[shown], color=DARK.ink, alpha=0.16, linewidth=0
-            )
-        )
-        chances.set(ylim=(0, 1), yticks=[0, 0.5, 1])
-        chances.set_ylabel(
-            "p(shift)",
-            color=DARK.ink,
-            rotation=0,
-            ha="right",
-            va="center",
-            fontsize=8.5,
-            labelpad=4,
-        )
-        for panel in (*waves, chances):
-            panel.set_xlim(low, high)
+        at, loudness = at[sounding], self._loudness[:, sounding]
+        for panel, wave, speaking, colour in zip(
+            waves, loudness, stretch.speaking[shown].T, SPEAKER_COLOURS, strict=True
+        ):
+            block: dict[str, Any] = {"step": "pre", "color": colour, "linewidth": 0}
+            panel.fill_between(at, -wave, wave, color=colour, alpha=0.35, linewidth=0.3)
+            panel.fill_between(times, -1.1, 1.1, where=speaking, alpha=0.2, **block)
+        self._set_axes(panels, low, high)
+        events = [event for event in stretch.events if event.end_s > low and event.start_s < high]
+        self._name_turns(panels, events, low, high)
+        canvas.draw()
+        self._future = np.array(canvas.buffer_rgba())
+        for speaker, (panel, colour) in enumerate(zip(waves, SPEAKER_COLOURS, strict=True)):
+            wave, has_floor = loudness[speaker], stretch.holder[shown] == speaker
+            block = {"step": "pre", "color": colour, "linewidth": 0}
+            panel.fill_between(at, -wave, wave, color=colour, linewidth=0.3, zorder=0.9)
+            panel.fill_between(times, -1.5, -1.22, where=has_floor, **block)
+        chances.plot(times, p_shift, color=DARK.ink, linewidth=1.6)
+        chances.fill_between(times, 0.5, p_shift, color=DARK.ink, alpha=0.16, linewidth=0)
+        told = [
+            (event.start_s + SCORE_S, event.p_shift)
+            for event in events
+            if event.p_shift is not None
+        ]
+        ring = {"markersize": 6, "markerfacecolor": "none", "markeredgewidth": 1.3}
+        chances.plot(*np.reshape(told, (-1, 2)).T, "o", color=DARK.ink, **ring)
+        canvas.draw()
+        self._past = np.array(canvas.buffer_rgba())
+
+    def _set_axes(self, panels: Sequence[Any], low: float, high: float) -> None:
+        from matplotlib.ticker import MaxNLocator
+
+        names = [f"speaker {speaker}\n({side})" for speaker, side in enumerate(SIDES)]
+        for panel, name, colour in zip(
+            panels, [*names, "p(shift)"], [*SPEAKER_COLOURS, DARK.ink], strict=True
+        ):
+            look = {"rotation": 0, "ha": "right", "va": "center", "fontsize": 8.5, "labelpad": 6}
+            panel.set_ylabel(name, color=colour, **look)
+            panel.set(xlim=(low, high), ylim=(-1.5, 1.15), xticks=[], yticks=[])
             panel.tick_params(colors=SOFT, labelsize=7.5, length=2, pad=2)
-            for spine in panel.spines.values():
-                spine.set_visible(False)
-        for panel in waves:
-            panel.set_xticks([])
-        ticks = _ticks(low, high)
-        chances.set_xticks(
-            ticks,
-            [
-                clock(tick, 0 if (ticks[1] - ticks[0] if len(ticks) > 1 else 0) >= 1 else 1)
-                for tick in ticks
-            ],
-        )
-        past += self._mark_turns(waves, chances, low, high)
-        both = []
-        for shown_ones, hidden in ((past, future), (future, past)):
-            for artist in shown_ones:
-                artist.set_visible(True)
-            for artist in hidden:
-                artist.set_visible(False)
-            canvas.draw()
-            both.append(np.array(canvas.buffer_rgba()))
-        self._past, self._future = both
-        self._page = page
-        self._left, self._right = (
-            round(chances.transData.transform((second, 0))[0]) for second in (low, high)
-        )
-        self._top, self._bottom = (
-            round(self._size[1] * (1 - edge)) for edge in (boxes[0][1] + boxes[0][3], boxes[2][1])
-        )
+            panel.spines[:].set_visible(False)
+        chances, digits = panels[-1], int(high - low <= 5)  # some ticks are parts of seconds
+        chances.axhline(0.5, color=DARK.faint, linewidth=0.8, linestyle=(0, (3, 3)))
+        chances.set(ylim=(0, 1), yticks=[0, 0.5, 1])
+        chances.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10]))
+        chances.xaxis.set_major_formatter(lambda second, _: clock(second, digits))
 
-    def _mark_turns(self, waves: Sequence[Any], chances: Any, low: float, high: float) -> list[Any]:
-        """Shifts and holds: a band through all rows, named above, ticked where predicted right.
-
-        Returns:
-            Rings around the predictions that were judged, to be shown when they have been made.
-        """
-        rings: list[Any] = []
+    def _name_turns(
+        self, panels: Sequence[Any], events: Sequence[Event], low: float, high: float
+    ) -> None:
+        """Shifts and holds: a band through all rows, named above, ticked where predicted right."""
+        wide = LABEL_SHARE * (high - low)
         end_of_last = [-np.inf, -np.inf]  # of the labels in the lower and the upper line
-        for event in self._stretch.events:
-            if event.end_s <= low or event.start_s >= high:
-                continue
-            for panel in (*waves, chances):
+        for event in events:
+            for panel in panels:
                 panel.axvspan(event.start_s, event.end_s, color=DARK.ink, alpha=0.09, linewidth=0)
-            verdict = "" if event.correct is None else " ✓" if event.correct else " ✗"
-            if event.p_shift is not None:
-                rings += chances.plot(
-                    event.start_s + SCORE_S,
-                    event.p_shift,
-                    "o",
-                    markersize=6,
-                    color=DARK.ink,
-                    markerfacecolor="none",
-                    markeredgewidth=1.3,
-                )
-            start = min(max(event.start_s, low), high - 0.055 * (high - low))
+            start = min(max(event.start_s, low), high - wide)
             line = int(start < end_of_last[0])
-            end_of_last[line] = start + 0.055 * (high - low)
-            colour = DARK.ink if event.correct is None or event.correct else "#ff8f8f"
-            waves[0].annotate(
-                event.kind + verdict,
-                (start, 1.15),
-                xytext=(0, 2 + 9 * line),
-                textcoords="offset points",
-                fontsize=8,
-                color=colour,
-                annotation_clip=False,
-            )
-        return rings
-
-
-def _ticks(low: float, high: float) -> NDArray[np.float64]:
-    step = next((step for step in (0.1, 0.2, 0.5, 1.0, 2.0) if (high - low) / step <= 10), 5.0)
-    return np.arange(np.ceil(low / step - 1e-6), np.floor(high / step + 1e-6) + 1) * step
+            end_of_last[line] = start + wide
+            verdict = {None: "", True: " ✓", False: " ✗"}[event.correct]
+            colour = WRONG if event.correct is False else DARK.ink
+            look = {"textcoords": "offset points", "fontsize": 8, "annotation_clip": False}
+            above = (0, 2 + 9 * line)
+            panels[0].annotate(event.kind + verdict, (start, 1.15), above, color=colour, **look)

@@ -23,29 +23,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents explore`."""
     add_source_argument(parser)
     add_out(parser, "explore.html", "page to write", "FILE.html")
-    option(
-        parser,
-        "--embedding FILE.json",
-        "embedding from `turnstream latents project`; can be repeated",
-        kind=Path,
-        action="append",
-    )
+    words = "embedding from `turnstream latents project`; can be repeated"
+    option(parser, "--embedding FILE.json", words, kind=Path, action="append")
     add_model_argument(parser)
     option(parser, "--points N", "draw N frames and at most N silences", POINTS)
-    option(
-        parser,
-        "--sound-minutes N",
-        "minutes of sound in the page, to hear and follow",
-        SOUND_MINUTES,
-    )
+    words = "minutes of sound in the page, to hear and follow"
+    option(parser, "--sound-minutes N", words, SOUND_MINUTES)
     add_seed(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Write the page, and say what is in it."""
     check_suffix(args.out, ".html")
+    which = {name: getattr(args, name) for name in ("points", "sound_minutes", "seed")}
     with opened_collection(args.source, args.model) as collection:
         projections = [projection_for(collection, path) for path in args.embedding or [None]]
-        which = {name: getattr(args, name) for name in ("points", "sound_minutes", "seed")}
-        view = explorer(collection, projections, args.out, **which)
-    return shown(view)
+        return shown(explorer(collection, projections, args.out, **which))

@@ -17,6 +17,8 @@ from ..views import embedded_sound, envelope, sound_of
 from .path_states import predicted_class, true_class
 
 UNKNOWN = 255  # in tracks of bytes, which hold 0 to 1 as 0 to 254
+NOT_ASKED = "not embedded: there are more minutes of dialogue than were asked for (--sound-minutes)"
+NOT_THERE = "its audio was not collected, or is not there any more"
 
 Section = dict[str, Any]
 
@@ -44,11 +46,10 @@ def described_dialogue(collection: Collection, number: int, seconds: float) -> S
     """A dialogue, and the tracks and sound of its first seconds."""
     dialogue, rate_hz = collection.dialogues[number], collection.frame_rate_hz
     frames = collection.frames(number, ["vad", "p_next", "holder", "situation", "speaking"])
-    embedded = min(len(frames["vad"]), collection.frame_of(seconds))
-    sound, shape = "", None
-    silent = (
-        "not embedded: there are more minutes of dialogue than were asked for (--sound-minutes)"
-    )
+    count = len(frames["vad"])
+    embedded = min(count, collection.frame_of(seconds))
+    frames = {name: values[:embedded] for name, values in frames.items()}
+    sound, shape, silent = "", None, NOT_ASKED
     if embedded:
         try:
             samples = sound_of(replace(dialogue, end_s=dialogue.start_s + embedded / rate_hz))
@@ -57,20 +58,20 @@ def described_dialogue(collection: Collection, number: int, seconds: float) -> S
             peaks = _bytes(envelope(samples, rate_hz).T)[:embedded]
             shape[: len(peaks)] = peaks
         except (ConfigError, DialogueError):
-            silent = "its audio was not collected, or is not there any more"
+            silent = NOT_THERE
     return {
         "id": dialogue.id,
         "split": dialogue.split,
-        "frames": len(frames["vad"]),
+        "frames": count,
         "embedded": embedded,
         "sound": sound,
         "silent": silent,
         "envelope": shape,
-        "speaking": np.asarray(frames["speaking"][:embedded] == 1, np.uint8),
-        "situation": situation_numbers(frames["situation"][:embedded]),
-        "vad": _bytes(frames["vad"][:embedded]),
-        "p_next": _bytes(frames["p_next"][:embedded]),
-        "p_shift": _bytes(shift_probability(frames)[:embedded]),
+        "speaking": np.asarray(frames["speaking"] == 1, np.uint8),
+        "situation": situation_numbers(frames["situation"]),
+        "vad": _bytes(frames["vad"]),
+        "p_next": _bytes(frames["p_next"]),
+        "p_shift": _bytes(shift_probability(frames)),
     }
 
 
@@ -85,8 +86,7 @@ def embedded_seconds(collection: Collection, minutes: float, first: str | None) 
 
 def _bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
     """Values in [0, 1] as bytes, which suffices for a curve."""
-    values = values.astype(np.float32)
-    scaled = np.round(np.clip(np.nan_to_num(values), 0, 1) * (UNKNOWN - 1))
+    scaled = np.round(np.clip(np.nan_to_num(values), 0, 1).astype(np.float32) * (UNKNOWN - 1))
     return np.where(np.isnan(values), UNKNOWN, scaled).astype(np.uint8)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,8 @@ from ..collection import Collection, Event
 from ..moments import SITUATIONS, shift_probability
 from ..options import add_out, shown
 from ..quality import quality_of
-from ..space.fitting import Placer, place_known, placer
-from ..space.trust import UNSTABLE, name_of_fit, stability_at, trust_in_words
+from ..space.fitting import place_known, placer
+from ..space.trust import UNSTABLE, stability_at
 from ..views import (
     SOUND_RATE_HZ,
     View,
@@ -39,8 +38,10 @@ from .heard import Section, described_dialogue, embedded_seconds, hearing
 from .path_states import (
     PLACED_EVERY,
     SCORE_S,
+    Float32,
     Paths,
     gather_paths,
+    nearest_paths,
     stretch_of,
 )
 from .path_words import caption_of
@@ -52,9 +53,9 @@ from .points import (
     points_in_words,
     points_section,
     readings,
+    silences,
 )
 
-Float32 = NDArray[np.float32]
 POINTS = 4000
 SOUND_MINUTES = 30.0
 BETWEEN_CLIPS_S = 0.05  # of silence, so that no clip runs into the next one
@@ -77,8 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Write a page that takes CSV files."""
     check_suffix(args.out, ".html")
-    view = empty_page(args.out)
-    return shown(view)
+    return shown(empty_page(args.out))
 
 
 def empty_page(out: Path) -> View:
@@ -99,15 +99,8 @@ def write_view(out: Path, title: str, caption: str, contents: Section) -> View:
         title, caption: see View.
         contents: sections of the page; what is missing is empty.
     """
-    nothing = {
-        "frame_rate_hz": 50.0,
-        "dialogues": [],
-        "events": [],
-        "projections": [],
-        "situations": SITUATIONS,
-        "unstable": UNSTABLE,
-        "opens": "stages",
-    }
+    nothing = {"frame_rate_hz": 50.0, "dialogues": [], "events": [], "projections": []}
+    nothing |= {"situations": SITUATIONS, "unstable": UNSTABLE, "opens": "stages"}
     write_page(out, title, caption, "page.js", nothing | contents, plotly=False, before=SCRIPTS)
     return View(out, title, caption)
 
@@ -120,7 +113,6 @@ def explorer(
     opens: str = "points",
     dialogue: str | None = None,
     between: tuple[float, float] | None = None,
-    more: Section | None = None,
     **which: Any,
 ) -> View:
     """Write the page of a collection's points and paths.
@@ -131,7 +123,6 @@ def explorer(
         out: .html.
         opens: the view it opens with, "points" or "paths".
         dialogue, between: id and part, in seconds, of the dialogue whose path it opens with.
-        more: other sections, such as stages.
         which: as for `gather`.
     Raises:
         ConfigError: what cannot be drawn.
@@ -149,7 +140,7 @@ def explorer(
         caption = (
             f"The page opens with the path of {dialogue}; all others are there, too. {caption}"
         )
-    return write_view(out, title, caption, contents | (more or {}))
+    return write_view(out, title, caption, contents)
 
 
 def gather(
@@ -183,114 +174,56 @@ def gather(
         raise ConfigError(
             f"expected at least one projection and one point, got {len(projections)} and {points}"
         )
+    layers = sorted({projection.layer for projection in projections})
     paths = _paths(collection, projections, opens == "paths", seed=seed, **around)
     first = next(iter(paths.values()), None)
-    events, total = drawn_events(collection, points, seed)
+    events, every = drawn_events(collection, points, seed)
     if first is not None:
         kept = {_key(event) for event in (*events, *first.events)}
         events = [event for event in collection.events() if _key(event) in kept]
-    columns = ["situation", "vad", "p_next", "time_s", *collection.labels]
+    columns = ["situation", "vad", "p_next", "time_s", *collection.labels, *layers]
     sample = collection.sample(points, columns, seed=seed)
+    puts = [placer(projection) for projection in projections]
+    dialogues: list[Section] = []
+    p_shift: list[Float32] = []
+    read: list[NDArray[np.int64]] = []
+    states: dict[str, list[Float32]] = {layer: [] for layer in layers}
+    tracks: list[list[Float32]] = [[] for _ in projections]
     seconds = embedded_seconds(collection, sound_minutes, dialogue)
-    found = _read(collection, projections, sample, events, seconds)
-    contents = hearing(collection, found.dialogues, events) | {
-        "model": collection.about.model,
+    for number in bar(range(len(seconds)), "explore", "dialogue"):
+        dialogues.append(described_dialogue(collection, number, seconds[number]))
+        frames = collection.frames(number, ["holder", "p_next", *layers])
+        p_shift.append(shift_probability(frames)[sample["frame"][sample["number"] == number]])
+        here = [event for event in events if event.number == number]
+        read.append(readings(here, len(frames["holder"]), collection))
+        for layer, found in states.items():
+            found.append(event_states(frames[layer], here, read[-1]))
+        for projection, put, track in zip(projections, puts, tracks, strict=True):
+            some = slice(0, dialogues[-1]["embedded"], PLACED_EVERY[projection.has_formula])
+            track.append(place_known(put, frames[projection.layer][some], projection.dims))
+    ends = {layer: np.concatenate(found) for layer, found in states.items()}
+    contents = hearing(collection, dialogues, events) | {
         "opens": opens,
-        "neighbours": {
-            layer: neighbours(events, *states) for layer, states in found.states.items()
-        },
+        "neighbours": {layer: neighbours(events, sample[layer], ends[layer]) for layer in layers},
         "projections": [
-            _described(collection, projection, put)
-            | {"tracks": tracks}
-            | placed_points(projection, put, events, *found.states[projection.layer])
-            for projection, put, tracks in zip(
-                projections, found.placers, found.tracks, strict=True
+            {"tracks": track}
+            | placed_points(
+                projection, put, events, sample[projection.layer], ends[projection.layer]
             )
+            for projection, put, track in zip(projections, puts, tracks, strict=True)
         ],
     }
-    shifts, at = np.concatenate(found.p_shift), np.concatenate(found.read)
-    contents |= points_section(collection, sample, shifts, events, at, total)
-    caption = [points_in_words(contents), quality_of(collection).in_words()]
+    shifts, at = np.concatenate(p_shift), np.concatenate(read)
+    contents |= points_section(collection, sample, shifts, events, at)
+    caption = points_in_words(collection, contents, len(silences(events)), every)
+    caption += f" {quality_of(collection).in_words()}"
     if first is not None:
-        contents |= _paths_section(collection, first, events, whose, found.dialogues)
+        contents |= _paths_section(collection, first, events, whose, dialogues)
         for given, projection in zip(contents["projections"], projections, strict=True):
             given["paths"] = _placed_paths(paths[projection.layer], projection)
         if opens == "paths":
-            caption = [caption_of(collection, first, whose), contents["clips"]["silent"]]
-    return contents | {"caption": " ".join(part for part in caption if part)}
-
-
-# ---- one reading of all dialogues ----
-
-
-@dataclass(frozen=True)
-class _Read:
-    """What was read of all dialogues, dialogue by dialogue.
-
-    Attributes:
-        placers, tracks: of each projection; tracks are (F, 2, D) each.
-        dialogues: see `described_dialogue`.
-        p_shift: of the points.
-        read: frames of the events, (E, W) each.
-        states: of each layer, of all points (N, H) and of all events (E, W, 2, H).
-    """
-
-    placers: list[Placer]
-    tracks: list[list[Float32]]
-    dialogues: list[Section] = field(default_factory=list[Section])
-    p_shift: list[Float32] = field(default_factory=list[Float32])
-    read: list[NDArray[np.int64]] = field(default_factory=list[NDArray[np.int64]])
-    states: dict[str, tuple[Float32, Float32]] = field(
-        default_factory=dict[str, tuple[Float32, Float32]]
-    )
-
-
-def _read(
-    collection: Collection,
-    projections: Sequence[SavedEmbedding],
-    sample: dict[str, NDArray[Any]],
-    events: Sequence[Event],
-    seconds: Sequence[float],
-) -> _Read:
-    layers = sorted({projection.layer for projection in projections})
-    found = _Read([placer(projection) for projection in projections], [[] for _ in projections])
-    states: dict[str, list[tuple[Float32, Float32]]] = {layer: [] for layer in layers}
-    numbers = range(len(collection.dialogues))
-    for number in bar(numbers, "explore", "dialogue"):
-        found.dialogues.append(described_dialogue(collection, number, seconds[number]))
-        chosen = sample["number"] == number
-        frame, speaker = sample["frame"][chosen], sample["speaker"][chosen]
-        frames = collection.frames(number, ["holder", "p_next", *layers])
-        found.p_shift.append(shift_probability(frames)[frame])
-        here = [event for event in events if event.number == number]
-        found.read.append(readings(here, len(frames["holder"]), collection))
-        for layer in layers:
-            of_events = event_states(frames[layer], here, found.read[-1])
-            states[layer].append((frames[layer][frame, speaker], of_events))
-        embedded = found.dialogues[-1]["embedded"]
-        for projection, put, tracks in zip(projections, found.placers, found.tracks, strict=True):
-            step = PLACED_EVERY[projection.has_formula]
-            tracks.append(
-                place_known(put, frames[projection.layer][:embedded:step], projection.dims)
-            )
-    for layer, parts in states.items():
-        of_points, of_events = zip(*parts, strict=True)
-        found.states[layer] = np.concatenate(of_points), np.concatenate(of_events)
-    return found
-
-
-def _described(collection: Collection, projection: SavedEmbedding, _: Placer) -> Section:
-    return {
-        "name": f"{name_of_fit(projection)}, {projection.dims}-D",
-        "layer": projection.layer,
-        "width": collection.about.sizes[projection.layer],
-        "dims": projection.dims,
-        "about": projection.about,
-        "trust": trust_in_words(projection),
-        "figures": projection.trust,
-        "landmarks": {name: list(where) for name, where in projection.landmarks.items()},
-        "every": PLACED_EVERY[projection.has_formula],
-    }
+            caption = f"{caption_of(collection, first, whose)} {contents['clips']['silent']}"
+    return contents | {"caption": caption.strip()}
 
 
 # ---- paths ----
@@ -324,13 +257,13 @@ def _paths_section(
     dialogues: Sequence[Section],
 ) -> Section:
     index = {_key(event): number for number, event in enumerate(events)}
-    rows = [index[_key(event)] for event in paths.events]
+    rows = np.array([index[_key(event)] for event in paths.events])
     around = {"before_s": paths.before_s, "after_s": paths.after_s}
     sound, starts, silent = _clips(collection, paths, dialogues)
     offsets = np.full(len(events), np.nan, np.float32)
     offsets[rows] = starts
     return {
-        "paths": {"events": np.array(rows), "judged_s": SCORE_S, "whose": whose, **around},
+        "paths": {"events": rows, "judged_s": SCORE_S, "whose": whose, **around},
         "clips": {"sound": sound, "offsets": offsets, "silent": silent, **around},
     }
 
@@ -343,11 +276,7 @@ def _placed_paths(paths: Paths, projection: SavedEmbedding) -> Section:
         "places": placed.places,
         "last": placed.last,
         "stability": np.stack(last, axis=1),
-        "nearest": paths.nearest,
-        "distance": paths.distance,
-        "typical": paths.typical,
-        "near": paths.near,
-    }
+    } | nearest_paths(paths)
 
 
 def _clips(
@@ -359,28 +288,27 @@ def _clips(
         The sound; where each path begins in it in seconds, (E,), NaN where it has none; and why
         some cannot be heard.
     """
+    before = round(paths.before_s * SOUND_RATE_HZ)
+    length = before + round((paths.after_s + BETWEEN_CLIPS_S) * SOUND_RATE_HZ)
     pieces: list[Float32] = []
-    offsets, samples, failed = np.full(len(paths.events), np.nan, np.float32), 0, ""
-    ends = [dialogue["embedded"] / collection.frame_rate_hz for dialogue in dialogues]
-    beyond = [e.start_s + paths.after_s > ends[e.number] for e in paths.events]
-    numbers = {
-        event.number for event, is_beyond in zip(paths.events, beyond, strict=True) if is_beyond
-    }
-    for number in bar(sorted(numbers), "sound", "dialogue"):
+    offsets, failed = np.full(len(paths.events), np.nan, np.float32), ""
+    for number, dialogue in enumerate(bar(dialogues, "sound", "dialogue")):
+        end_s = dialogue["embedded"] / collection.frame_rate_hz
+        beyond = [
+            index
+            for index, event in enumerate(paths.events)
+            if event.number == number and event.start_s + paths.after_s > end_s
+        ]
+        if not beyond:
+            continue
         try:
             sound = sound_of(collection.dialogues[number])
         except (ConfigError, DialogueError) as error:
             failed = failed or f"Cannot be heard: {error}."
             continue
-        for index, event in enumerate(paths.events):
-            if event.number != number or not beyond[index]:
-                continue
-            first = round((event.start_s - paths.before_s) * SOUND_RATE_HZ)
-            length_s = paths.before_s + paths.after_s + BETWEEN_CLIPS_S
-            piece = np.zeros((2, round(length_s * SOUND_RATE_HZ)), np.float32)
-            heard = sound[:, max(0, first) : max(0, first + piece.shape[1])]
-            piece[:, max(0, -first) : max(0, -first) + heard.shape[1]] = heard
-            offsets[index] = samples / SOUND_RATE_HZ
-            pieces.append(piece)
-            samples += piece.shape[1]
+        padded = np.pad(sound, ((0, 0), (before, length)))
+        for index in beyond:
+            start = round(paths.events[index].start_s * SOUND_RATE_HZ)
+            offsets[index] = len(pieces) * length / SOUND_RATE_HZ
+            pieces.append(padded[:, start : start + length])
     return embedded_sound(np.concatenate(pieces, axis=1)) if pieces else "", offsets, failed

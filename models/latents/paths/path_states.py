@@ -7,7 +7,8 @@ read, SCORE_S into the event, or at the end of an event that is over before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,15 +29,11 @@ MOST_FRAMES = 300_000  # of all paths together: their states are held at once
 PLACED_EVERY = {True: 1, False: 3}
 NEAR = 5  # paths that are known to be near to one
 ROLES = ("speaker", "listener")  # before the event; axis of places
-TRUE = {
-    "shift": "shift",
-    "gap": "shift",
-    "hold": "hold",
-    "pause": "hold",
-}  # who speaks next is what counts
+TRUE = {"shift": "shift", "gap": "shift", "hold": "hold", "pause": "hold"}  # by who speaks next
 SHIFT_FROM = 0.5  # p_shift from which a shift is predicted
 
 Float32 = NDArray[np.float32]
+Times = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -49,14 +46,12 @@ class PlacedPaths:
             before it.
         places: of ROLES, (E, P, 2, D); NaN outside of the dialogue.
         last: where on the path its last point is, (E,).
-        every: one frame in so many is placed.
     """
 
     projection: SavedEmbedding
-    times_s: NDArray[np.float64]
+    times_s: Times
     places: Float32
     last: NDArray[np.int64]
-    every: int
 
     def last_points(self, role: int = 0) -> Float32:
         """(E, D)."""
@@ -69,35 +64,35 @@ class Paths:
 
     Attributes:
         events: in order of dialogue and time.
-        available: how many such events there are, of which these were drawn.
-        kinds, layer, before_s, after_s: what was asked for.
+        classes: shift or hold by who speaks next, else the kind of event, (E,).
+        layer, before_s, after_s: what was asked for.
         placed: in each projection.
-        last_states: full states of the speaker at the last points, (E, H).
-        nearest: of each event, the one of the other class whose path is nearest to its own, -1
-            where there is none, (E,).
-        distance: to it, (E,): root mean square over the frames up to the last point of how far the
-            speaker's full states lie apart.
-        near: of each event, the NEAR events of any class whose paths are, -1 where there are fewer,
-            (E, NEAR).
-        typical: median of such distances between any two paths; NaN of fewer than two.
-        shortened: how many paths the edges of a dialogue cut short.
-        left_out: how many events lie beyond the states of their dialogue, and have no path.
+        states: of ROLES in all W frames, (E, W, 2, H).
+        times_s: of these, (W,).
+        last: which is the last point, (E,).
+        counts: what is to be known of how they were chosen, in words, and of how many events.
     """
 
     events: list[Event]
-    available: int
-    kinds: tuple[str, ...]
+    classes: NDArray[np.str_]
     layer: str
     before_s: float
     after_s: float
     placed: tuple[PlacedPaths, ...]
-    last_states: Float32
-    nearest: NDArray[np.int64]
-    distance: Float32
-    near: NDArray[np.int32]
-    typical: float
-    shortened: int
-    left_out: int
+    states: Float32
+    times_s: Times
+    last: NDArray[np.int64]
+    counts: Mapping[str, int]
+
+    @property
+    def last_states(self) -> Float32:
+        """Full states of the speaker at the last points, (E, H)."""
+        return self.states[np.arange(len(self.last)), self.last, 0]
+
+    @property
+    def strata(self) -> NDArray[np.int64]:
+        """Number of the dialogue and the speaker before the event together, (E,)."""
+        return np.array([2 * event.number + event.speaker for event in self.events])
 
 
 def true_class(event: Event) -> str:
@@ -143,86 +138,85 @@ def gather_paths(
     Raises:
         ConfigError: what cannot be drawn, or no such event.
     """
-    layer = _check(collection, projections, kinds, before_s, after_s, most)
     found = _once(collection.events(*kinds))
+    _check(collection, projections, kinds, before_s, after_s, most, len(found))
+    layer = projections[0].layer
     chosen = np.sort(np.random.default_rng(seed).permutation(len(found))[:most])
-    events = [found[index] for index in chosen]
-    if not events:
+    drawn = [found[index] for index in chosen]
+    states, times = collection.windows(drawn, layer, before_s, after_s)  # (E, W, 2, H)
+    readable = _readable(states[:, :, 0], drawn, times)
+    there: NDArray[np.bool_] = np.asarray(readable.any(axis=1))
+    if not there.any():
         raise ConfigError(
-            f"expected at least one event among {', '.join(kinds)} to draw the path of, got none "
-            f"in {collection.folder}"
+            f"expected events within the dialogues' states, got {len(drawn)} that lie beyond them"
         )
-    rate_hz = collection.frame_rate_hz
-    kept: list[Event] = []
-    placed: list[list[tuple[Float32, NDArray[np.int64]]]] = [[] for _ in projections]
-    places_of = [placer(projection) for projection in projections]
-    steps = [_step(projection, rate_hz) for projection in projections]
-    speaker: list[Float32] = []
-    times = np.zeros(0)
-    numbers = sorted({event.number for event in events})
-    for number in bar(numbers, "paths", "dialogue"):
-        here = [event for event in events if event.number == number]
-        states, times = collection.windows(here, layer, before_s, after_s)  # (E, W, 2, H)
-        readable = _readable(states[:, :, 0], here, times)
-        whole: NDArray[np.bool_] = np.asarray(readable.any(axis=1))
-        here, states, readable = (
-            [event for event, there in zip(here, whole, strict=True) if there],
-            states[whole],
-            readable[whole],
-        )
-        kept += here
-        speaker.append(states[:, :, 0])
-        for projection, place, step, parts in zip(
-            projections, places_of, steps, placed, strict=True
-        ):
-            rows = _rows(times, step)
-            placed_here = place_known(place, states[:, rows], projection.dims)
-            parts.append((placed_here, _last(readable[:, rows], times[rows])))
-    if not kept:
-        raise ConfigError(
-            f"expected events within the dialogues' states, got {len(events)} that lie beyond them"
-        )
-    joined = np.concatenate(speaker)  # (E, W, H)
-    del speaker
-    last = _last(_readable(joined, kept, times), times)
-    nearest, distance, near, typical = _nearest(
-        joined, times, last, np.array([true_class(event) or event.kind for event in kept])
-    )
+    kept = [event for event, is_there in zip(drawn, there, strict=True) if is_there]
+    states, readable = states[there], readable[there]
+    placed: list[PlacedPaths] = []
+    for projection in bar(projections, "paths", "projection"):
+        rows = _rows(times, projection, collection.frame_rate_hz)
+        places = place_known(placer(projection), states[:, rows], projection.dims)
+        last = _last(readable[:, rows], times[rows])
+        placed.append(PlacedPaths(projection, times[rows], places, last))
     return Paths(
-        events=kept,
-        available=len(found),
-        kinds=tuple(kinds),
-        layer=layer,
-        before_s=before_s,
-        after_s=after_s,
-        placed=tuple(
-            PlacedPaths(
-                projection,
-                times[_rows(times, step)],
-                np.concatenate([part[0] for part in parts]),
-                np.concatenate([part[1] for part in parts]),
-                step,
-            )
-            for projection, step, parts in zip(projections, steps, placed, strict=True)
-        ),
-        last_states=joined[np.arange(len(kept)), last],
-        nearest=nearest,
-        distance=distance,
-        near=near,
-        typical=typical,
-        shortened=int(np.isnan(joined[:, :, 0]).any(axis=1).sum()),
-        left_out=len(events) - len(kept),
+        kept,
+        np.array([true_class(event) or event.kind for event in kept]),
+        layer,
+        before_s,
+        after_s,
+        tuple(placed),
+        states,
+        times,
+        _last(readable, times),
+        {
+            "drawn at random from": len(found) if len(found) > most else 0,
+            "left out, beyond the end of the states": len(drawn) - len(kept),
+            "cut short by the edges of a dialogue": int(np.isnan(states[:, :, 0, 0]).any(1).sum()),
+        },
     )
+
+
+def nearest_paths(paths: Paths) -> dict[str, Any]:
+    """How far the E paths lie apart.
+
+    That is the root mean square, over the frames up to the last point, of how far the speaker's
+    full states do.
+
+    Returns:
+        `nearest`, the event of another class whose path is nearest, -1 where there is none, (E,);
+        `distance` to it, (E,); `near`, the NEAR events of any class whose paths are, -1 where there
+        are fewer, (E, NEAR); and `typical`, the median over pairs, NaN of fewer than two.
+    """
+    from sklearn.metrics.pairwise import nan_euclidean_distances
+
+    count, until = len(paths.events), np.flatnonzero(paths.times_s <= SCORE_S + 1e-6)
+    known = (until <= paths.last[:, None])[:, :, None]
+    states = np.where(known, paths.states[:, until, 0], np.nan).reshape(count, -1)
+    # It makes up for what is missing, as if all frames were there.
+    apart = nan_euclidean_distances(states) / np.sqrt(len(until))
+    apart = np.where(np.isnan(apart), np.inf, apart)
+    pairs = apart[np.triu_indices(count, 1)]
+    pairs = pairs[np.isfinite(pairs)]
+    np.fill_diagonal(apart, np.inf)
+    other = np.where(paths.classes[:, None] != paths.classes, apart, np.inf)
+    distance = other.min(axis=1)
+    order = np.argsort(apart, axis=1, kind="stable")[:, :NEAR]
+    near = np.full((count, NEAR), -1, np.int32)
+    there = np.isfinite(np.take_along_axis(apart, order, 1))
+    near[:, : order.shape[1]] = np.where(there, order, -1)
+    return {
+        "nearest": np.where(np.isfinite(distance), other.argmin(axis=1), -1),
+        "distance": np.where(np.isfinite(distance), distance, np.nan).astype(np.float32),
+        "near": near,
+        "typical": float(np.median(pairs)) if len(pairs) else math.nan,
+    }
 
 
 def mean_path(places: Float32) -> Float32:
     """Mean over paths (E, P, D) -> (P, D); NaN at times that fewer than half of them have."""
-    known = ~np.isnan(places[:, :, :1])
-    counts = known.sum(axis=0)
-    sums = np.where(known, places, 0).sum(axis=0, dtype=np.float64)
-    return np.where(counts >= max(1, len(places) / 2), sums / np.maximum(counts, 1), np.nan).astype(
-        np.float32
-    )
+    counts = (~np.isnan(places[:, :, :1])).sum(axis=0)
+    means = np.nansum(places, axis=0, dtype=np.float64) / np.maximum(counts, 1)
+    return np.where(counts >= max(1, len(places) / 2), means, np.nan).astype(np.float32)
 
 
 def variance_between(
@@ -241,17 +235,15 @@ def variance_between(
     belongs = _centred((groups[:, None] == np.unique(groups)).astype(np.float64), strata)
     total, free = (values**2).sum(), len(points) - len(np.unique(strata))
     if not total > 0:
-        return float("nan"), float("nan")
+        return math.nan, math.nan
     fit, _, rank, _ = np.linalg.lstsq(belongs, values, rcond=None)
     return float(((belongs @ fit) ** 2).sum() / total), float(rank / free)
 
 
-def _centred(values: NDArray[np.float64], strata: NDArray[Any]) -> NDArray[np.float64]:
+def _centred(values: Times, strata: NDArray[Any]) -> Times:
     """Values (N, D) less the mean of their stratum."""
-    centred = values.copy()
-    for one in np.unique(strata):
-        centred[strata == one] -= values[strata == one].mean(axis=0)
-    return centred
+    same = strata[:, None] == np.unique(strata)
+    return values - same @ (same.T @ values / same.sum(axis=0)[:, None])
 
 
 def stretch_of(
@@ -262,22 +254,14 @@ def stretch_of(
     Raises:
         ConfigError: no part of the dialogue.
     """
-    count = collection.frame_count(number)
-    if between is None:
-        return 0, count
-    first, last = (min(collection.frame_of(seconds), count) for seconds in between)
+    whole_s = collection.frame_count(number) / collection.frame_rate_hz
+    start_s, end_s = between or (0.0, math.inf)
+    first, last = (collection.frame_of(min(second, whole_s)) for second in (start_s, end_s))
     if not 0 <= first < last:
         raise ConfigError(
-            f"expected a part of {count / collection.frame_rate_hz:g} s of dialogue, got "
-            f"{between[0]:g} to {between[1]:g} s"
+            f"expected a part of {whole_s:g} s of dialogue, got {start_s:g} to {end_s:g} s"
         )
     return first, last
-
-
-def check_whose(whose: str) -> None:
-    """Refuse what is not one of ROLES."""
-    if whose not in ROLES:
-        raise ConfigError(f"expected whose paths to show, among {', '.join(ROLES)}, got {whose!r}")
 
 
 def _check(
@@ -287,37 +271,29 @@ def _check(
     before_s: float,
     after_s: float,
     most: int,
-) -> str:
-    layers = {projection.layer for projection in projections}
-    if len(layers) != 1:
-        raise ConfigError(
-            f"expected projections of one layer, got {', '.join(sorted(layers)) or 'none'}"
-        )
-    unknown = [kind for kind in kinds if kind not in EVENT_KINDS]
-    if unknown or not kinds:
-        raise ConfigError(
-            f"expected kinds of events among {', '.join(EVENT_KINDS)}, got "
-            f"{', '.join(unknown) or 'none'}"
-        )
-    if not before_s * collection.frame_rate_hz >= 1:
-        raise ConfigError(
-            f"expected paths that begin at least a frame, {1 / collection.frame_rate_hz:g} s, "
-            f"before the event, got {before_s:g} s"
-        )
-    if not after_s >= SCORE_S:
-        raise ConfigError(
-            f"expected paths that go on for at least {SCORE_S:g} s, when the decision is read, "
-            f"after an event's start, got {after_s:g} s"
-        )
-    if most < 1:
-        raise ConfigError(f"expected at least one path, got {most}")
-    frames = min(most, len(collection.events(*kinds))) * collection.frame_of(before_s + after_s)
-    if frames > MOST_FRAMES:
-        raise ConfigError(
-            f"expected at most {MOST_FRAMES} frames in all paths together, got {frames}: ask for "
-            "fewer or shorter ones"
-        )
-    return layers.pop()
+    found: int,
+) -> None:
+    layers = ", ".join(sorted({projection.layer for projection in projections})) or "none"
+    unknown = ", ".join(kind for kind in kinds if kind not in EVENT_KINDS) or "none"
+    frame_s, all_kinds = 1 / collection.frame_rate_hz, ", ".join(EVENT_KINDS)
+    frames = min(most, found) * collection.frame_of(before_s + after_s)
+    needed = {
+        f"projections of one layer, got {layers}": layers != "none" and "," not in layers,
+        f"kinds of events among {all_kinds}, got {unknown}": kinds and unknown == "none",
+        f"paths that begin at least a frame, {frame_s:g} s, before the event, got {before_s:g} s": (
+            before_s >= frame_s
+        ),
+        f"paths that go on for at least {SCORE_S:g} s, when the decision is read, after an event's "
+        f"start, got {after_s:g} s": after_s >= SCORE_S,
+        f"at least one path, got {most}": most >= 1,
+        f"at least one event among {', '.join(kinds)} to draw the path of, got none in "
+        f"{collection.folder}": found,
+        f"at most {MOST_FRAMES} frames in all paths together, got {frames}: ask for fewer or "
+        "shorter ones": frames <= MOST_FRAMES,
+    }
+    for expected, is_so in needed.items():
+        if not is_so:
+            raise ConfigError(f"expected {expected}")
 
 
 def _once(events: list[Event]) -> list[Event]:
@@ -330,59 +306,19 @@ def _once(events: list[Event]) -> list[Event]:
     ]
 
 
-def _step(projection: SavedEmbedding, rate_hz: float) -> int:
-    """Every how many frames a path has a point: the event's start and the decision have one."""
+def _rows(times: Times, projection: SavedEmbedding, rate_hz: float) -> NDArray[np.int64]:
+    """Frames that are placed: the event's start and the decision are among them."""
     every, decision = PLACED_EVERY[projection.has_formula], int(SCORE_S * rate_hz + 1e-6)
-    return every if decision % every == 0 else 1
+    step = every if decision % every == 0 else 1
+    return np.arange(int(np.abs(times).argmin()) % step, len(times), step)
 
 
-def _rows(times: NDArray[np.float64], step: int) -> NDArray[np.int64]:
-    zero = int(np.abs(times).argmin())
-    return np.arange(zero % step, len(times), step)
-
-
-def _readable(
-    states: Float32, events: Sequence[Event], times: NDArray[np.float64]
-) -> NDArray[np.bool_]:
+def _readable(states: Float32, events: Sequence[Event], times: Times) -> NDArray[np.bool_]:
     ends = np.array([min(SCORE_S, event.end_s - event.start_s) for event in events])
     return ~np.isnan(states[:, :, 0]) & (times > 1e-6) & (times <= ends[:, None] + 1e-6)
 
 
-def _last(readable: NDArray[np.bool_], times: NDArray[np.float64]) -> NDArray[np.int64]:
+def _last(readable: NDArray[np.bool_], times: Times) -> NDArray[np.int64]:
     """The newest frame that can be read, (E,); the event's start where none of those placed can."""
     newest = readable.shape[1] - 1 - readable[:, ::-1].argmax(axis=1)
     return np.where(readable.any(axis=1), newest, int(np.abs(times).argmin()))
-
-
-def _nearest(
-    states: Float32, times: NDArray[np.float64], last: NDArray[np.int64], classes: NDArray[np.str_]
-) -> tuple[NDArray[np.int64], Float32, NDArray[np.int32], float]:
-    """The nearest path of another class, its distance, those near it, pairs' median; see Paths."""
-    count = len(states)
-    squares, shared = np.zeros((count, count)), np.zeros((count, count))
-    for frame in np.flatnonzero(times <= SCORE_S + 1e-6):
-        known = ~np.isnan(states[:, frame, 0]) & (frame <= last)
-        x = np.where(known[:, None], states[:, frame], 0).astype(np.float64)
-        norms = (x**2).sum(axis=1)
-        both = known[:, None] & known[None]
-        squares += np.where(both, np.maximum(norms[:, None] + norms[None] - 2 * x @ x.T, 0), 0)
-        shared += both
-    apart = np.sqrt(np.divide(squares, shared, out=np.full_like(squares, np.inf), where=shared > 0))
-    pairs = apart[np.triu_indices(count, 1)]
-    pairs = pairs[np.isfinite(pairs)]
-    other = np.where(classes[:, None] != classes[None], apart, np.inf)
-    nearest = other.argmin(axis=1)
-    distance = other[np.arange(count), nearest]
-    there = np.isfinite(distance)
-    near = np.full((count, NEAR), -1, np.int32)
-    np.fill_diagonal(apart, np.inf)
-    order = np.argsort(apart, axis=1, kind="stable")[:, :NEAR]
-    near[:, : order.shape[1]] = np.where(
-        np.isfinite(np.take_along_axis(apart, order, 1)), order, -1
-    )
-    return (
-        np.where(there, nearest, -1),
-        np.where(there, distance, np.nan).astype(np.float32),
-        near,
-        float(np.median(pairs)) if len(pairs) else float("nan"),
-    )

@@ -12,6 +12,7 @@ also has the points); or a picture of the same for papers (paths_picture.py).
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from ..collection import LAYERS, Collection
 from ..moments import EVENT_KINDS
 from ..options import add_out, add_seed, option, shown
 from ..space.fitting import projection_for
-from ..views import check_suffix, number_of
+from ..views import check_suffix
 from .page import explorer
 from .path_states import AFTER_S, BEFORE_S, MOST, ROLES
 
@@ -31,46 +32,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents paths`."""
     add_source_argument(parser)
     add_out(parser, "paths.html", "page (.html) or picture (.png) to write", "FILE")
-    projections = (
+    words = (
         "embedding from `turnstream latents project`; a page takes one in 2 dimensions and one in "
         "3 (default: the bundled plane or principal components)"
     )
-    option(parser, "--embedding FILE.json", projections, kind=Path, action="append")
-    option(
-        parser,
-        "--dims",
-        "dimensions of the picture, or of the page when it opens (default: those of "
-        "--embedding, or 2)",
-        kind=int,
-        choices=(2, 3),
+    option(parser, "--embedding FILE.json", words, kind=Path, action="append")
+    words = (
+        "dimensions of the picture, or of the page when it opens (default: those of --embedding, "
+        "or 2)"
     )
+    option(parser, "--dims", words, kind=int, choices=(2, 3))
     add_model_argument(parser)
-    option(
-        parser, "--layer", "layer to show (default: that of --embedding, or latent)", choices=LAYERS
-    )
+    words = "layer to show (default: that of --embedding, or latent)"
+    option(parser, "--layer", words, choices=LAYERS)
     option(parser, "--before SECONDS", "length of a path before its event", BEFORE_S)
     option(parser, "--after SECONDS", "length of a path from the start of its event on", AFTER_S)
-    option(
-        parser,
-        "--of KIND",
-        f"kinds of events to show, of {', '.join(EVENT_KINDS)} (default: shift hold)",
-        ["shift", "hold"],
-        nargs="+",
-        choices=EVENT_KINDS,
-    )
-    option(
-        parser,
-        "--whose",
-        "whose state to show: of who spoke before the event, or of who listened (default speaker)",
-        "speaker",
-        choices=ROLES,
-    )
+    words = f"kinds of events to show, of {', '.join(EVENT_KINDS)} (default: shift hold)"
+    option(parser, "--of KIND", words, ["shift", "hold"], nargs="+", choices=EVENT_KINDS)
+    words = "whose state to show: of who spoke before the event, or of who listened"
+    option(parser, "--whose", words, "speaker", choices=ROLES)
     option(parser, "--most N", "show at most N events, drawn at random", MOST)
     add_seed(parser)
     option(parser, "--dialogue ID", "show this whole dialogue, both speakers, instead of events")
-    option(
-        parser, "--start SECONDS", "time in --dialogue to begin at (default: its start)", kind=float
-    )
+    words = "time in --dialogue to begin at (default: its start)"
+    option(parser, "--start SECONDS", words, kind=float)
     option(parser, "--end SECONDS", "time in --dialogue to end at (default: its end)", kind=float)
 
 
@@ -80,48 +65,26 @@ def main(args: argparse.Namespace) -> int:
     if args.dialogue is None and (args.start is not None or args.end is not None):
         raise ConfigError("expected --dialogue with --start or --end, got none")
     page = args.out.suffix == ".html"
+    between = args.start or 0.0, math.inf if args.end is None else args.end
+    which = {name: getattr(args, name) for name in ("most", "seed")}
+    which |= {"kinds": args.of, "before_s": args.before, "after_s": args.after}
     with opened_collection(args.source, args.model) as collection:
-        first, second = _chosen_projections(
-            collection, args.embedding or [], args.layer, args.dims, page
-        )
-        between = _part(collection, args.dialogue, args.start, args.end)
-        which = {
-            "kinds": args.of,
-            "before_s": args.before,
-            "after_s": args.after,
-            "most": args.most,
-            "seed": args.seed,
-        }
+        shown_in = _projections(collection, args.embedding or [], args.layer, args.dims, page)
         if page:
-            both = [first] if second is None else [first, second]
-            whose = {"whose": ROLES.index(args.whose), "dialogue": args.dialogue}
-            view = explorer(
-                collection, both, args.out, opens="paths", between=between, **whose, **which
-            )
-        elif args.dialogue is not None:
-            from .paths_picture import conversation_picture
+            which |= {"whose": ROLES.index(args.whose), "dialogue": args.dialogue}
+            paths = {"opens": "paths", "between": between}
+            return shown(explorer(collection, shown_in, args.out, **paths, **which))
+        from .paths_picture import conversation_picture, paths_picture
 
-            view = conversation_picture(collection, first, args.out, args.dialogue, between)
-        else:
-            from .paths_picture import paths_picture
-
-            view = paths_picture(collection, first, args.out, whose=args.whose, **which)
-    return shown(view)
+        given = collection, shown_in[0], args.out
+        if args.dialogue is not None:
+            return shown(conversation_picture(*given, args.dialogue, between))
+        return shown(paths_picture(*given, whose=args.whose, **which))
 
 
-def _part(
-    collection: Collection, dialogue: str | None, start_s: float | None, end_s: float | None
-) -> tuple[float, float] | None:
-    """Start and end of the part of a dialogue that is asked for, in seconds; None: all of it."""
-    if dialogue is None or (start_s is None and end_s is None):
-        return None
-    whole_s = collection.frame_count(number_of(collection, dialogue)) / collection.frame_rate_hz
-    return start_s or 0.0, whole_s if end_s is None else end_s
-
-
-def _chosen_projections(
+def _projections(
     collection: Collection, files: Sequence[Path], layer: str | None, dims: int | None, page: bool
-) -> tuple[SavedEmbedding, SavedEmbedding | None]:
+) -> list[SavedEmbedding]:
     """The projection to open with; for a page also one of the other number of dimensions.
 
     What is not given is fitted.
@@ -131,7 +94,8 @@ def _chosen_projections(
             f"expected {'at most two projections' if page else 'one projection'}, got {len(files)}"
         )
     given = [projection_for(collection, path) for path in files]
-    if len({projection.dims for projection in given}) < len(given):
+    by_dims = {projection.dims: projection for projection in given}
+    if len(by_dims) < len(given):
         raise ConfigError(
             f"expected projections in 2 and in 3 dimensions, got two in {given[0].dims}"
         )
@@ -139,11 +103,8 @@ def _chosen_projections(
     other = [projection.layer for projection in given if projection.layer != layer]
     if other:
         raise ConfigError(f"expected projections of layer {layer}, got one of {other[0]}")
-    by_dims = {projection.dims: projection for projection in given}
     dims = dims or (given[0].dims if given else 2)
     if not page and given and dims not in by_dims:
         raise ConfigError(f"expected a projection in {dims} dimensions, got one in {given[0].dims}")
-    for wanted in (dims, 5 - dims) if page else (dims,):
-        if wanted not in by_dims:
-            by_dims[wanted] = projection_for(collection, None, layer, wanted)
-    return by_dims[dims], by_dims.get(5 - dims)
+    wanted = (dims, 5 - dims) if page else (dims,)
+    return [by_dims.get(d) or projection_for(collection, None, layer, d) for d in wanted]

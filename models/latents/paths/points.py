@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from ....stream.saved_embedding import SavedEmbedding
 from ..collection import Collection, Event
+from ..drawing import listed, many
 from ..events.contrasts import CONTRASTS, Contrast
 from ..labels import coded_label
 from ..space.apart import Apartness, briefly, how_far_apart, in_words
 from ..space.fitting import Placer, place_known
-from ..space.trust import near_among, stability_at
+from ..space.trust import name_of_fit, near_among, stability_at, trust_in_words
 from .heard import situation_numbers
+from .path_states import PLACED_EVERY, Float32
 
 # Of reading, from the start of a silence.
 WHEN_S = (-0.5, -0.4, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5)
@@ -28,19 +30,13 @@ START = WHEN_S.index(0.0)
 WHOSE = ("the speaker before the silence", "the other speaker")
 SILENCES = ("shift", "hold", "gap", "pause")
 NEAR_POINTS, NEAR_EVENTS = 8, 5  # neighbours that the page knows of a frame and of an event
-SHOWN = tuple(
-    CONTRASTS[name]
-    for name in (
-        "shift-hold",
-        "gap-pause",
-        "speaker-listener",
-        "shift-correct",
-        "hold-correct",
-        "question-statement",
-    )
+OFFERED = ("shift-hold", "gap-pause", "speaker-listener", "shift-correct", "hold-correct")
+SHOWN = tuple(CONTRASTS[name] for name in (*OFFERED, "question-statement"))
+POINT = (
+    "A point is what the network holds in mind of one speaker in one frame; rare situations are "
+    "drawn more often than they occur."
 )
 
-Float32 = NDArray[np.float32]
 Frames = NDArray[np.int64]
 
 
@@ -48,15 +44,14 @@ def drawn_events(collection: Collection, most: int, seed: int) -> tuple[list[Eve
     """Every event, but at most so many mutual silences; and how many of these there are."""
     events = collection.events()
     every = silences(events)
-    if len(every) > most:
-        order = np.random.default_rng(seed).permutation(len(every))
-        left_out = {every[index] for index in order[most:]}
-        events = [
-            event
-            for event in events
-            if event.kind not in SILENCES or (event.number, event.start_s) not in left_out
-        ]
-    return events, len(every)
+    order = np.random.default_rng(seed).permutation(len(every))
+    left_out = {every[index] for index in order[most:]}
+    kept = [
+        event
+        for event in events
+        if event.kind not in SILENCES or (event.number, event.start_s) not in left_out
+    ]
+    return kept, len(every)
 
 
 def silences(events: Sequence[Event]) -> list[tuple[int, float]]:
@@ -64,9 +59,7 @@ def silences(events: Sequence[Event]) -> list[tuple[int, float]]:
     return sorted({(event.number, event.start_s) for event in events if event.kind in SILENCES})
 
 
-def members(
-    contrast: Contrast, events: Sequence[Event]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def members(contrast: Contrast, events: Sequence[Event]) -> tuple[Frames, NDArray[np.bool_]]:
     """Indices of a contrast's events, (M,), and whether each is of its first class, (M,).
 
     Where the two speakers of each event are compared, all are.
@@ -84,9 +77,9 @@ def readings(events: Sequence[Event], frames: int, collection: Collection) -> Fr
 
     -1 outside of the dialogue or after the silence.
     """
-    start = np.array([collection.frame_of(event.start_s) for event in events], np.int64)[:, None]
-    end = np.array([collection.frame_of(event.end_s) for event in events], np.int64)[:, None]
-    after = start + np.array([collection.frame_of(when) for when in WHEN_S])[None]
+    bounds = [[collection.frame_of(s) for s in (e.start_s, e.end_s)] for e in events]
+    start, end = np.array(bounds, np.int64).reshape(-1, 2).T[:, :, None]
+    after = start + np.array([collection.frame_of(when) for when in WHEN_S])
     return np.where((after >= 1) & (after <= np.minimum(end, frames)), after - 1, -1)
 
 
@@ -96,8 +89,7 @@ def event_states(states: Float32, events: Sequence[Event], at: Frames) -> Float3
     The speaker before an event comes first.
     """
     roles = np.array([(event.speaker, 1 - event.speaker) for event in events], np.int64)
-    roles = roles.reshape(-1, 1, 2)
-    found = states[np.maximum(at, 0)[:, :, None], roles]
+    found = states[np.maximum(at, 0)[:, :, None], roles.reshape(-1, 1, 2)]
     found[at < 0] = np.nan
     return found
 
@@ -108,7 +100,6 @@ def points_section(
     p_shift: Float32,
     events: Sequence[Event],
     read: Frames,
-    total: int,
 ) -> dict[str, Any]:
     """What a page shows of points in every projection.
 
@@ -118,7 +109,6 @@ def points_section(
         p_shift: of each, (N,).
         events: E of them.
         read: frame of each at WHEN_S, (E, W).
-        total: mutual silences that there are.
     """
     return {
         "points": {
@@ -131,7 +121,6 @@ def points_section(
         },
         "labels": {name: coded_label(sample[name]) for name in collection.labels},
         "event_frames": read,
-        "silences": {"drawn": len(silences(events)), "all": total},
         "when_s": list(WHEN_S),
         "whose": list(WHOSE),
         "contrasts": [_members(contrast, events) for contrast in SHOWN],
@@ -145,7 +134,7 @@ def placed_points(
     points: Float32,
     of_events: Float32,
 ) -> dict[str, Any]:
-    """Points and events in one projection.
+    """A projection, and the points and events in it.
 
     Args:
         projection, put: to place in.
@@ -156,6 +145,12 @@ def placed_points(
     places = place_known(put, points, projection.dims)
     event_places = place_known(put, of_events, projection.dims)
     return {
+        "name": f"{name_of_fit(projection)}, {projection.dims}-D",
+        **{name: getattr(projection, name) for name in ("layer", "width", "dims", "about")},
+        "trust": trust_in_words(projection),
+        "figures": projection.trust,
+        "landmarks": projection.landmarks,
+        "every": PLACED_EVERY[projection.has_formula],
         "points": places,
         "stability": stability_at(projection, places),
         "events": event_places,
@@ -173,40 +168,38 @@ def neighbours(events: Sequence[Event], points: Float32, of_events: Float32) -> 
     found = np.full((*of_events.shape[:3], NEAR_EVENTS), -1, np.int32)
     for together in (SILENCES[:2], SILENCES[2:]):
         rows = np.flatnonzero(np.isin(kinds, together))
+        if not len(rows):
+            continue
         for when, role in np.ndindex(*of_events.shape[1:3]):
             near = near_among(of_events[rows, when, role], NEAR_EVENTS)
-            if len(rows):
-                found[rows, when, role] = np.where(near < 0, -1, rows[near])
+            found[rows, when, role] = np.where(near < 0, -1, rows[near])
     return {"points": near_among(points, NEAR_POINTS), "events": found}
 
 
-def points_in_words(contents: Mapping[str, Any]) -> str:
+def points_in_words(
+    collection: Collection, contents: Mapping[str, Any], drawn: int, every: int
+) -> str:
     """Return what a page's points are, and how far classes lie apart when a silence begins."""
-    dialogues, shown = contents["dialogues"], contents["projections"]
-    frames_a_minute = 60 * contents["frame_rate_hz"]
+    dialogues, contrasts = contents["dialogues"], contents["contrasts"]
+    shown, frames_a_minute = contents["projections"], 60 * collection.frame_rate_hz
     minutes = sum(dialogue["frames"] for dialogue in dialogues) / frames_a_minute
     heard = sum(d["embedded"] for d in dialogues if d["sound"]) / frames_a_minute
-    names = "; ".join(projection["name"] for projection in shown)
-    count, of_all = contents["silences"]["drawn"], contents["silences"]["all"]
-    several = f"{len(dialogues)} {'dialogue' if len(dialogues) == 1 else 'dialogues'}"
-    words = [
-        f"What {contents['model']} holds in mind of {several} ({minutes:.1f} minutes): "
-        f"{len(contents['points']['frame'])} frames of single speakers, rare situations drawn more "
-        f"often than they occur, and {'' if count == of_all else f'{count} of '}{of_all} mutual "
-        f"silences. Projections: {names}. {heard:.1f} minutes can be heard."
-    ]
-    brief = [
-        shown[0]["apart"][index]["brief"]
-        for index, contrast in enumerate(contents["contrasts"])
+    figures = {
+        "network": collection.about.model,
+        "dialogues": f"{many(len(dialogues), 'dialogue')} ({minutes:.1f} minutes), of which "
+        f"{heard:.1f} minutes can be heard",
+        "points": f"{len(contents['points']['frame'])} frames of single speakers, and {drawn} of "
+        f"{every} mutual silences",
+        "projections": ", ".join(projection["name"] for projection in shown),
+    }
+    when = "when a silence begins, in the first projection, by the speaker before it or by both"
+    figures[when] = ", ".join(
+        apart["brief"]
+        for apart, contrast in zip(shown[0]["apart"], contrasts, strict=True)
         if not contrast["lacking"]
-    ]
-    if brief:
-        words.append(
-            "When a silence begins, in the first picture, by the state of the speaker before it, "
-            f"or of both where these are compared: {'; '.join(brief)}."
-        )
-    words += [contrast["lacking"] for contrast in contents["contrasts"] if contrast["lacking"]]
-    return " ".join(words)
+    )
+    lacking = [contrast["lacking"] for contrast in contrasts if contrast["lacking"]]
+    return " ".join([POINT, listed(figures), *lacking])
 
 
 def _members(contrast: Contrast, events: Sequence[Event]) -> dict[str, Any]:
@@ -228,31 +221,25 @@ def _apart(contrast: Contrast, events: Sequence[Event], places: Float32) -> dict
     chosen, first = members(contrast, events)
     number = np.array([events[index].number for index in chosen], np.int64)
     speaker = np.array([events[index].speaker for index in chosen], np.int64)
-    rows = [(places[chosen, :, role], first, number, speaker, chosen) for role in (0, 1)]
+    rows = [(places[chosen, :, role], (first, number, speaker, chosen)) for role in (0, 1)]
     if contrast.of_speakers:
         both = np.concatenate([places[chosen, :, 0], places[chosen, :, 1]])  # (2 M, W, D)
         of_first = np.arange(len(both)) < len(chosen)
         whose = np.concatenate([speaker, 1 - speaker])
-        rows = [(both, of_first, np.tile(number, 2), whose, np.tile(chosen, 2))]
+        rows = [(both, (of_first, np.tile(number, 2), whose, np.tile(chosen, 2)))]
     found = [
-        [
-            how_far_apart(values[:, when], of_first, number, whose, moment)
-            for when in range(len(WHEN_S))
-        ]
-        for values, of_first, number, whose, moment in rows
+        [how_far_apart(values[:, when], *of) for when in range(len(WHEN_S))] for values, of in rows
     ]
+    subject = f"{contrast.subject}: " * bool(contrast.subject)
     return {
         "said": [[in_words(contrast.classes, apart) for apart in row] for row in found],
-        "brief": f"{contrast.subject}, " * bool(contrast.subject)
-        + briefly(contrast.classes, found[0][START]),
+        "brief": subject + briefly(contrast.classes, found[0][START]),
         "figures": np.array([[_figures(apart) for apart in row] for row in found], np.float32),
     }
 
 
 def _figures(apart: Apartness) -> list[float]:
     estimates = [
-        getattr(estimate, name)
-        for estimate in (apart.line, apart.neighbours)
-        for name in ("value", "low", "high")
+        value for found in (apart.line, apart.neighbours) for value in vars(found).values()
     ]
     return [apart.first, apart.second, *estimates]

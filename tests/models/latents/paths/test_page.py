@@ -4,18 +4,19 @@ a point to its moment and back, and what can be selected.
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import shutil
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from turnstream.models.latents.collection import Collection, write_events
+from turnstream.models.latents.collection import Collection, Event, write_events
 from turnstream.models.latents.command import add_arguments as add_command
 from turnstream.models.latents.command import main as command
 from turnstream.models.latents.labels import join_labels
@@ -30,6 +31,10 @@ from turnstream.stream.saved_embedding import SavedEmbedding
 from ....web.chromium import Tab, open_tab_of
 
 POINTS = 300
+COLUMNS = ["latent", "latent_speaker", "vad", "p_next", "speaking", "situation", "holder"]
+
+Section = dict[str, Any]
+Frames = list[dict[str, np.ndarray[Any, Any]]]
 
 
 @pytest.fixture(scope="module")
@@ -41,16 +46,30 @@ def projections(tiny_collection: Collection) -> list[SavedEmbedding]:
 
 
 @pytest.fixture(scope="module")
-def contents(tiny_collection: Collection, projections: list[SavedEmbedding]) -> dict[str, Any]:
+def contents(tiny_collection: Collection, projections: list[SavedEmbedding]) -> Section:
     return gather(tiny_collection, projections, points=POINTS)
 
 
-def changed_copy(collection: Collection, folder: Path, **dialogue: Any) -> Collection:
-    """The same collection, its dialogues described otherwise."""
+@pytest.fixture(scope="module")
+def frames(tiny_collection: Collection) -> Frames:
+    return [tiny_collection.frames(number, COLUMNS) for number in range(3)]
+
+
+def changed_copy(
+    collection: Collection,
+    folder: Path,
+    change: Callable[[Event], Event | None] = lambda event: event,
+    **dialogue: Any,
+) -> Collection:
+    """The same collection, its dialogues described otherwise, its events changed or left out."""
     shutil.copytree(collection.folder, folder)
     about = json.loads((folder / "collection.json").read_text())
     about["dialogues"] = [entry | dialogue for entry in about["dialogues"]]
     (folder / "collection.json").write_text(json.dumps(about))
+    changed = [event for event in map(change, collection.events()) if event is not None]
+    for number in range(len(about["dialogues"])):
+        rows = [asdict(event) for event in changed if event.number == number]
+        write_events(folder, number, [{k: row[k] for k in row if k != "number"} for row in rows])
     return Collection(folder)
 
 
@@ -58,95 +77,62 @@ def changed_copy(collection: Collection, folder: Path, **dialogue: Any) -> Colle
 
 
 def test_points_are_frames_and_lie_where_their_states_are_placed(
-    tiny_collection: Collection, projections: list[SavedEmbedding], contents: dict[str, Any]
+    projections: list[SavedEmbedding], contents: Section, frames: Frames
 ) -> None:
     points = contents["points"]
-    assert 0.7 * POINTS <= len(points["frame"]) <= POINTS
+    count = len(points["frame"])
+    assert 0.7 * POINTS <= count <= POINTS
+    at = list(zip(points["number"], points["frame"], points["speaker"], strict=True))
     for projection, shown in zip(projections, contents["projections"], strict=True):
-        assert shown["points"].shape == (len(points["frame"]), projection.dims)
-        for number in range(3):
-            frames = tiny_collection.frames(
-                number, [projection.layer, "situation", "p_next", "holder"]
-            )
-            here = points["number"] == number
-            frame, speaker = points["frame"][here], points["speaker"][here]
-            np.testing.assert_allclose(
-                shown["points"][here],
-                place(projection, frames[projection.layer][frame, speaker]),
-                atol=1e-5,
-            )
-            assert [SITUATIONS[index] for index in points["situation"][here]] == frames[
-                "situation"
-            ][frame, speaker].tolist()
-            np.testing.assert_array_equal(points["p_next"][here], frames["p_next"][frame, speaker])
-            holder = frames["holder"][frame, 0]
-            expected = np.where(
-                holder < 0, np.nan, frames["p_next"][frame, 1 - np.maximum(holder, 0)]
-            )
-            np.testing.assert_array_equal(points["p_shift"][here], expected)
+        states = np.stack([frames[n][projection.layer][frame, who] for n, frame, who in at])
+        np.testing.assert_allclose(shown["points"], place(projection, states), atol=1e-5)
+    situations = [frames[n]["situation"][frame, who] for n, frame, who in at]
+    assert [SITUATIONS[index] for index in points["situation"]] == situations
+    p_next = [frames[n]["p_next"][frame, who] for n, frame, who in at]
+    np.testing.assert_array_equal(points["p_next"], np.array(p_next))
+    for index, (number, frame, _) in enumerate(at):
+        holder = frames[number]["holder"][frame, 0]
+        shift = np.nan if holder < 0 else frames[number]["p_next"][frame, 1 - holder]
+        np.testing.assert_array_equal(points["p_shift"][index], shift)
 
 
 def test_classes_have_as_many_events_as_the_collection(
-    tiny_collection: Collection, contents: dict[str, Any]
+    tiny_collection: Collection, contents: Section
 ) -> None:
     events = tiny_collection.events()
     assert [event["start_s"] for event in contents["events"]] == [event.start_s for event in events]
-    expected = {
-        "shift against hold": ("shift", "hold", lambda e: e.kind),
-        "gap against pause": ("gap", "pause", lambda e: e.kind),
-        "shifts: correct against wrong": (
-            True,
-            False,
-            lambda e: e.correct if e.kind == "shift" else None,
-        ),
-        "holds: correct against wrong": (
-            True,
-            False,
-            lambda e: e.correct if e.kind == "hold" else None,
-        ),
-        "question against statement": (
-            "question",
-            "statement",
-            lambda e: e.ending if e.kind in ("gap", "pause") else None,
-        ),
-    }
-    for shown in contents["contrasts"]:
-        if shown["by_role"]:
-            assert len(shown["events"]) == sum(event.kind in ("gap", "pause") for event in events)
-            continue
-        one, other, of = expected[shown["name"]]
-        assert shown["first"].sum() == sum(of(event) == one for event in events)
-        assert (shown["first"] == 0).sum() == sum(of(event) == other for event in events)
-    assert sum(event.kind == "shift" for event in events) >= 3
-    assert (
-        next(shown for shown in contents["contrasts"] if shown["name"].startswith("question"))[
-            "first"
-        ].sum()
-        == 3
-    )
+
+    def both(name: str, kinds: Sequence[str], one: Any, other: Any) -> tuple[int, int]:
+        values = [getattr(event, name) for event in events if event.kind in kinds]
+        return values.count(one), values.count(other)
+
+    silences = ("gap", "pause")
+    expected = [
+        both("kind", ("shift", "hold"), "shift", "hold"),
+        both("kind", silences, "gap", "pause"),
+        (sum(event.kind in silences for event in events), 0),  # both speakers of each
+        both("correct", ("shift",), True, False),
+        both("correct", ("hold",), True, False),
+        both("ending", silences, "question", "statement"),
+    ]
+    found = [(shown["first"].sum(), (shown["first"] == 0).sum()) for shown in contents["contrasts"]]
+    assert found == expected
+    assert (expected[0][0] >= 3, expected[-1][0]) == (True, 3)
 
 
 def test_events_are_read_before_and_in_the_silence_and_not_after_it(
-    tiny_collection: Collection, projections: list[SavedEmbedding], contents: dict[str, Any]
+    tiny_collection: Collection, projections: list[SavedEmbedding], contents: Section
 ) -> None:
-    projection, shown = projections[0], contents["projections"][0]
-    states = [
-        tiny_collection.frames(number, [projection.layer])[projection.layer] for number in range(3)
-    ]
-    compared = 0
-    for index, event in enumerate(tiny_collection.events()):
-        for when, seconds in enumerate(WHEN_S):
-            frame = tiny_collection.frame_of(event.start_s) + tiny_collection.frame_of(seconds) - 1
-            found = shown["events"][index, when]
-            if seconds > event.end_s - event.start_s + 1e-9:
-                assert np.isnan(found).all()
-                assert contents["event_frames"][index, when] == -1
-                continue
-            assert contents["event_frames"][index, when] == frame
-            both = states[event.number][frame, [event.speaker, 1 - event.speaker]]
-            np.testing.assert_allclose(found, place(projection, both), atol=1e-5)
-            compared += 1
-    assert compared > 100
+    events, rate_hz = tiny_collection.events(), tiny_collection.frame_rate_hz
+    spans = np.array([(event.start_s, event.end_s) for event in events])
+    lasts = np.array(WHEN_S) <= np.diff(spans) + 1e-9
+    steps = np.round(np.array(WHEN_S) * rate_hz).astype(int) - 1
+    frames = np.round(spans[:, :1] * rate_hz) + steps
+    np.testing.assert_array_equal(contents["event_frames"], np.where(lasts, frames, -1))
+    states = tiny_collection.windows(events, "latent", 0.6, 0.6)[0][:, steps + 30]
+    expected = np.where(lasts[..., None, None], place(projections[0], states), np.nan)
+    np.testing.assert_allclose(contents["projections"][0]["events"], expected, atol=1e-5)
+    assert lasts.sum() > 100
 
 
 def test_a_reading_outside_of_the_dialogue_is_none(tiny_collection: Collection) -> None:
@@ -155,71 +141,70 @@ def test_a_reading_outside_of_the_dialogue_is_none(tiny_collection: Collection) 
     assert found.tolist() == [-1, -1, -1, -1, 4, 9, 14, 19, -1, -1, -1, -1]
 
 
-def test_every_frame_of_what_is_embedded_has_its_place(
-    tiny_collection: Collection, projections: list[SavedEmbedding], contents: dict[str, Any]
+def test_tracks_are_the_collections_columns_and_the_places_of_its_states(
+    projections: list[SavedEmbedding], contents: Section, frames: Frames
 ) -> None:
-    states = tiny_collection.frames(1, ["latent"])["latent"]
     track = contents["projections"][0]["tracks"][1]
     assert track.shape == (1000, 2, 2)
-    np.testing.assert_allclose(track[300], place(projections[0], states[300]), atol=1e-5)
-
-
-def test_tracks_are_the_collections_columns(
-    tiny_collection: Collection, contents: dict[str, Any]
-) -> None:
-    frames = tiny_collection.frames(2, ["vad", "p_next", "speaking", "situation", "holder"])
-    dialogue = contents["dialogues"][2]
-    np.testing.assert_allclose(dialogue["vad"] / 254, frames["vad"], atol=0.002)
-    np.testing.assert_array_equal(dialogue["speaking"], frames["speaking"])
-    assert [SITUATIONS[index] for index in dialogue["situation"][:, 1]] == frames["situation"][
-        :, 1
-    ].tolist()
-    assert (dialogue["p_shift"] == 255).tolist() == np.isnan(shift_probability(frames)).tolist()
+    expected = place(projections[0], frames[1]["latent"][300])
+    np.testing.assert_allclose(track[300], expected, atol=1e-5)
+    columns, dialogue = frames[2], contents["dialogues"][2]
+    np.testing.assert_allclose(dialogue["vad"] / 254, columns["vad"], atol=0.002)
+    np.testing.assert_array_equal(dialogue["speaking"], columns["speaking"])
+    np.testing.assert_array_equal(np.array(SITUATIONS)[dialogue["situation"]], columns["situation"])
+    assert (dialogue["p_shift"] == 255).tolist() == np.isnan(shift_probability(columns)).tolist()
     assert dialogue["sound"].startswith("data:audio/ogg;base64,")
-    assert dialogue["envelope"][:, 1][frames["speaking"][:, 1]].max() == 254
-    assert (
-        dialogue["envelope"][:370, 1].max() == 0
-    )  # speaker 1 begins at 7.5 s; the noise is silent elsewhere
+    assert dialogue["envelope"][:, 1][columns["speaking"][:, 1]].max() == 254
+    assert dialogue["envelope"][:370, 1].max() == 0  # speaker 1 is silent until 7.5 s
 
 
 def test_points_are_as_stable_as_the_nearest_place_of_the_fit(
-    projections: list[SavedEmbedding], contents: dict[str, Any]
+    projections: list[SavedEmbedding], contents: Section
 ) -> None:
     projection, shown = projections[0], contents["projections"][0]
-    distances = np.linalg.norm(shown["points"][:, None] - projection.places[None], axis=-1)
+    nearest = np.linalg.norm(shown["points"][:, None] - projection.places, axis=-1).argmin(axis=1)
     assert len(projection.stability)
-    np.testing.assert_array_equal(
-        shown["stability"], projection.stability[distances.argmin(axis=1)]
-    )
+    np.testing.assert_array_equal(shown["stability"], projection.stability[nearest])
 
 
 def test_how_far_apart_is_measured_on_the_places_that_are_drawn(
-    tiny_collection: Collection, contents: dict[str, Any]
+    tiny_collection: Collection, contents: Section
 ) -> None:
     events, shown = tiny_collection.events(), contents["projections"][0]
     for index, contrast in enumerate(SHOWN):
         chosen, first = members(contrast, events)
         number = np.array([events[i].number for i in chosen])
         speaker = np.array([events[i].speaker for i in chosen])
-        if contrast.of_speakers:
-            places = shown["events"][chosen, START].reshape(
-                -1, 2
-            )  # speaker, listener, speaker, ...
-            found = how_far_apart(
-                places,
-                np.arange(len(places)) % 2 == 0,
-                np.repeat(number, 2),
-                np.stack([speaker, 1 - speaker], axis=1).ravel(),
-                np.repeat(chosen, 2),
-            )
-        else:
-            found = how_far_apart(shown["events"][chosen, START, 1], first, number, speaker, chosen)
         role = 0 if contrast.of_speakers else 1
+        places = shown["events"][chosen, START, 1]
+        if contrast.of_speakers:  # speaker, listener, speaker, ...
+            places = shown["events"][chosen, START].reshape(-1, 2)
+            first = np.arange(len(places)) % 2 == 0
+            number, chosen = np.repeat(number, 2), np.repeat(chosen, 2)
+            speaker = np.stack([speaker, 1 - speaker], axis=1).ravel()
+        found = how_far_apart(places, first, number, speaker, chosen)
         figures = shown["apart"][index]["figures"][role, START]
         assert figures[:2].tolist() == [found.first, found.second]
         np.testing.assert_allclose(figures[2], found.line.value, atol=1e-6)
         if not contrast.of_speakers:  # else what is at the same distance comes in another order
             assert shown["apart"][index]["said"][role][START] == in_words(contrast.classes, found)
+
+
+def test_neighbours_are_those_of_the_full_states(contents: Section, frames: Frames) -> None:
+    points, events = contents["points"], contents["events"]
+    at = zip(points["number"], points["frame"], points["speaker"], strict=True)
+    states = np.stack([frames[number]["latent"][frame, who] for number, frame, who in at])
+    found = contents["neighbours"]["latent"]["points"]
+    for index in (0, 77, 200):
+        apart = np.linalg.norm(states - states[index], axis=1)
+        apart[index] = np.inf
+        np.testing.assert_allclose(apart[found[index]], np.sort(apart)[: found.shape[1]], rtol=1e-5)
+    near = contents["neighbours"]["latent"]["events"]
+    kinds = [event["kind"] for event in events]
+    shift = kinds.index("shift")
+    assert {kinds[i] for i in near[shift, START, 0]} <= {"shift", "hold"}
+    assert shift not in near[shift, START, 0]
+    assert (near[[kind == "backchannel" for kind in kinds]] == -1).all()
 
 
 def test_no_more_is_embedded_than_was_asked_for(
@@ -237,18 +222,12 @@ def test_of_many_silences_only_so_many_are_drawn(
     tiny_collection: Collection, projections: list[SavedEmbedding]
 ) -> None:
     few = gather(tiny_collection, projections[:1], points=9, sound_minutes=0.0, most=1)
-    silences = [
-        (event["number"], event["start_s"])
-        for event in few["events"]
-        if event["kind"] in ("shift", "hold", "gap", "pause")
-    ]
-    assert len(set(silences)) == 9 == few["silences"]["drawn"] < few["silences"]["all"]
-    every = [
-        event
-        for event in tiny_collection.events("shift", "hold", "gap", "pause")
-        if (event.number, event.start_s) in silences
-    ]
-    assert len(silences) == len(every)  # a shift with its gap
+    kinds = ("shift", "hold", "gap", "pause")
+    drawn = [(e["number"], e["start_s"]) for e in few["events"] if e["kind"] in kinds]
+    every = [(event.number, event.start_s) for event in tiny_collection.events(*kinds)]
+    assert len(set(drawn)) == 9 < len(set(every))
+    assert f"and 9 of {len(set(every))} mutual silences" in few["caption"]
+    assert len(drawn) == sum(silence in drawn for silence in every)  # a shift with its gap
     assert few["projections"][0]["events"].shape[0] == len(few["events"])
 
 
@@ -260,81 +239,48 @@ def test_the_caption_says_what_there_is(
 ) -> None:
     view = explorer(tiny_collection, projections[:1], tmp_path / "explore.html", points=POINTS)
     assert "tiny" in view.caption
-    assert "3 dialogues (1.0 minutes)" in view.caption
-    assert "1.0 minutes can be heard" in view.caption
+    assert "3 dialogues (1.0 minutes), of which 1.0 minutes can be heard" in view.caption
     assert "too few to say" in view.caption  # 3 questions
-    page = view.path.read_text()
-    assert not re.search(
-        r'(src|href)="(?!data:)',
-        page.split("<body>")[0]
-        + page.rsplit('<script type="application/json"', 1)[0].split("<body>")[1],
-    )
+    before, body = view.path.read_text().split("<body>")
+    page = before + body.rsplit('<script type="application/json"', 1)[0]
+    assert not re.search(r'(src|href)="(?!data:)', page)
 
 
 def test_without_text_questions_are_not_offered_and_it_is_said_why(
     tiny_collection: Collection, projections: list[SavedEmbedding], tmp_path: Path
 ) -> None:
-    collection = changed_copy(tiny_collection, tmp_path / "copy")
-    for number in range(3):
-        rows = [
-            vars(event) | {"ending": ""} for event in collection.events() if event.number == number
-        ]
-        write_events(
-            collection.folder,
-            number,
-            [{k: v for k, v in row.items() if k != "number"} for row in rows],
-        )
-    view = explorer(collection, projections[:1], tmp_path / "explore.html", points=50)
-    assert (
-        "Question against statement is not offered: the words before the silences are not known."
-        in view.caption
-    )
-    assert "question and statement" not in view.caption
+    wordless = changed_copy(tiny_collection, tmp_path / "copy", lambda e: replace(e, ending=""))
+    caption = gather(wordless, projections[:1], points=50, sound_minutes=0.0)["caption"]
+    why = "is not offered: the words before the silences are not known."
+    assert f"Question against statement {why}" in caption
+    assert "question and statement" not in caption
 
 
 def test_one_class_alone_is_said_to_be_alone(
     tiny_collection: Collection, projections: list[SavedEmbedding], tmp_path: Path
 ) -> None:
-    collection = changed_copy(tiny_collection, tmp_path / "copy")
-    for number in range(3):
-        rows = [
-            vars(event) for event in collection.events("shift", "gap") if event.number == number
-        ]
-        write_events(
-            collection.folder,
-            number,
-            [{k: v for k, v in row.items() if k != "number"} for row in rows],
-        )
-    found = gather(collection, projections[:1], points=50, sound_minutes=0.0)
+    shifts = changed_copy(
+        tiny_collection, tmp_path / "copy", lambda e: e if e.kind in ("shift", "gap") else None
+    )
+    found = gather(shifts, projections[:1], points=50, sound_minutes=0.0)
     assert found["projections"][0]["apart"][0]["said"][0][START].endswith("shift, no hold.")
-    assert (
-        found["contrasts"][4]["lacking"]
-        == "Holds: correct against wrong is not offered: few holds were predicted, or few of them "
-        "one way."
-    )
+    why = "is not offered: few holds were predicted, or few of them one way."
+    assert found["contrasts"][4]["lacking"] == f"Holds: correct against wrong {why}"
 
 
+@pytest.mark.parametrize("audio", [[], ["/nowhere/a.wav"]])
 def test_a_collection_without_audio_gives_a_page_that_cannot_be_heard(
-    tiny_collection: Collection, projections: list[SavedEmbedding], tmp_path: Path
+    tiny_collection: Collection,
+    projections: list[SavedEmbedding],
+    tmp_path: Path,
+    audio: list[str],
 ) -> None:
+    silent = changed_copy(tiny_collection, tmp_path / "silent", audio=audio)
+    found = gather(silent, projections[:1], points=50)
+    assert "0.0 minutes can be heard" in found["caption"]
     why = "its audio was not collected, or is not there any more"
-    imported = explorer(
-        changed_copy(tiny_collection, tmp_path / "imported", audio=[]),
-        projections[:1],
-        tmp_path / "explore.html",
-        points=50,
-    )
-    assert "0.0 minutes can be heard" in imported.caption
-    assert imported.path.read_text().count(why) == 3
-    gone = gather(
-        changed_copy(tiny_collection, tmp_path / "gone", audio=["/nowhere/a.wav"]),
-        projections[:1],
-        points=50,
-    )
-    assert {(dialogue["sound"], dialogue["silent"]) for dialogue in gone["dialogues"]} == {
-        ("", why)
-    }
-    assert gone["dialogues"][0]["embedded"] == 1000  # its curves can be followed
+    assert {(each["sound"], each["silent"]) for each in found["dialogues"]} == {("", why)}
+    assert found["dialogues"][0]["embedded"] == 1000  # its curves can be followed
 
 
 def test_nothing_to_draw_is_refused(
@@ -351,44 +297,38 @@ def test_the_command_writes_the_page_of_several_projections(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    import argparse
-
     parser = argparse.ArgumentParser()
     add_command(parser)
-    given: list[str] = []
+    out = tmp_path / "page.html"
+    given = ["explore", str(tiny_collection.folder), "--out", str(out), "--points", "50"]
     for number, projection in enumerate(projections):
         projection.save(tmp_path / f"{number}.json")
         given += ["--embedding", str(tmp_path / f"{number}.json")]
-    out = tmp_path / "page.html"
-    assert (
-        command(
-            parser.parse_args(
-                [
-                    "explore",
-                    str(tiny_collection.folder),
-                    "--out",
-                    str(out),
-                    "--points",
-                    "50",
-                    *given,
-                ]
-            )
-        )
-        == 0
-    )
-    assert (
-        "principal components of the last layer, 2-D; principal components of the first recurrent "
-        "layer, 3-D" in capsys.readouterr().out
-    )
+    assert command(parser.parse_args(given)) == 0
+    said = capsys.readouterr().out
+    assert "of the last layer, 2-D, principal components of the first recurrent layer, 3-D" in said
     assert out.is_file()
 
 
 # ---- in a browser ----
 
+PIXEL = """(() => {{
+  const box = document.querySelector('#marks');
+  box.scrollIntoView({{block: 'center'}});
+  const at = box.getBoundingClientRect(), [x, y] = page.plane.pixel({place});
+  return [at.x + x, at.y + y];
+}})()"""
+CURVE = """(() => {{
+  const box = curves.canvas.getBoundingClientRect();
+  return [box.x + curves.at({seconds}), box.y + 100];
+}})()"""
+LEGEND = "[...document.querySelectorAll('#legend .entry')].map((e) => e.innerText.trim())"
 
-async def chosen(tab: Tab) -> dict[str, str]:
+
+async def chosen(tab: Tab) -> dict[str, int]:
     """The moment that the page shows."""
-    return await tab.value("({...document.querySelector('#who').dataset})")
+    shown = await tab.value("({...document.querySelector('#who').dataset})")
+    return {name: int(shown[name]) for name in ("number", "frame", "speaker")}
 
 
 async def set_to(tab: Tab, selector: str, value: Any, event: str = "change") -> None:
@@ -400,23 +340,18 @@ async def set_to(tab: Tab, selector: str, value: Any, event: str = "change") -> 
 
 async def drag(tab: Tab, *places: Sequence[float]) -> None:
     """Press the button of the mouse at the first place, go to the others, and let it go."""
-    pressed = {"button": "left", "buttons": 1, "clickCount": 1}
-    (x, y), last = places[0], places[-1]
-    await tab.call("Input.dispatchMouseEvent", type="mousePressed", x=x, y=y, **pressed)
-    for x, y in places[1:]:
-        await tab.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y, **pressed)
-    await tab.call(
-        "Input.dispatchMouseEvent", type="mouseReleased", x=last[0], y=last[1], **pressed
-    )
+    moves = [("mousePressed", places[0]), *(("mouseMoved", place) for place in places[1:])]
+    for kind, (x, y) in [*moves, ("mouseReleased", places[-1])]:
+        pressed = {"button": "left", "buttons": 1, "clickCount": 1}
+        await tab.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **pressed)
 
 
-PIXEL = """(() => {{
-  const box = document.querySelector('#marks');
-  box.scrollIntoView({{block: 'center'}});
-  const at = box.getBoundingClientRect(), [x, y] = page.plane.pixel({place});
-  return [at.x + x, at.y + y];
-}})()"""
-LEGEND = "[...document.querySelectorAll('#legend .entry')].map((e) => e.innerText.trim())"
+async def places_are(tab: Tab, expected: Sequence[Sequence[float]]) -> None:
+    """Both speakers are drawn where they should be."""
+    found = await tab.value("page.plane.marked.map((m) => [m.words, [...m.place]])")
+    assert sorted(speaker for speaker, _ in found) == ["0", "1"]
+    for speaker, place_found in found:
+        np.testing.assert_allclose(place_found, expected[int(speaker)], atol=1e-4)
 
 
 @pytest.fixture(scope="module")
@@ -436,45 +371,41 @@ async def opened(tab: Tab, made: Path) -> None:
 
 
 async def test_in_a_browser_a_point_leads_to_its_moment_and_a_moment_to_its_point(
-    made: Path, contents: dict[str, Any], browser: str
+    made: Path, contents: Section, browser: str
 ) -> None:
     shown, points = contents["projections"][0], contents["points"]
-    apart = np.linalg.norm(shown["points"][:, None] - shown["points"][None], axis=-1)
-    inside = np.abs(shown["points"]) < np.percentile(np.abs(shown["points"]), 95, axis=0)
-    lonely = np.where(inside.all(axis=1), (apart + np.diag([np.inf] * len(apart))).min(axis=1), 0)
-    index = int(np.argmax(lonely))
+    places = shown["points"]
+    apart = np.linalg.norm(places[:, None] - places, axis=-1) + np.diag([np.inf] * len(places))
+    inside = np.abs(places) < np.percentile(np.abs(places), 95, axis=0)
+    index = int(np.argmax(np.where(inside.all(axis=1), apart.min(axis=1), 0)))  # it lies alone
     async with open_tab_of(browser) as tab:
         await opened(tab, made)
         assert f"speaking ({(points['situation'] == 1).sum()})" in await tab.value(LEGEND)
-        await drag(tab, await tab.value(PIXEL.format(place=shown["points"][index].tolist())))
+        await drag(tab, await tab.value(PIXEL.format(place=places[index].tolist())))
         moment = {name: int(points[name][index]) for name in ("number", "frame", "speaker")}
         await tab.until(f"document.querySelector('#who').dataset.frame === '{moment['frame']}'")
-        assert {name: int((await chosen(tab))[name]) for name in moment} == moment
+        assert await chosen(tab) == moment
         assert contents["dialogues"][moment["number"]]["id"] in await tab.text("#who")
         assert await tab.text("#play") == "Stop"  # it is heard
         await tab.click("#play")
         await tab.until("document.querySelector('#play').innerText === 'Play around it'")
 
         start = await tab.value("curves.span[0]")
-        at = (
-            "(() => {{ const b = curves.canvas.getBoundingClientRect();"
-            " return [b.x + curves.at({seconds}), b.y + 100]; }})()"
-        )
-        await drag(tab, await tab.value(at.format(seconds=start + 1.0)))
-        frame = int((await chosen(tab))["frame"])
+        await drag(tab, await tab.value(CURVE.format(seconds=start + 1.0)))
+        frame = (await chosen(tab))["frame"]
         assert (frame + 1) / 50 == pytest.approx(start + 1.0, abs=0.1)
         await places_are(tab, shown["tracks"][moment["number"]][frame])
         await tab.press("ArrowRight")
-        assert int((await chosen(tab))["frame"]) == frame + 1
+        assert (await chosen(tab))["frame"] == frame + 1
         await set_to(tab, "#time", 321, "input")
         await places_are(tab, shown["tracks"][moment["number"]][321])
 
         await set_to(tab, "#show", "contrast 0")
         await set_to(tab, "#when", 8, "input")
         assert shown["apart"][0]["said"][0][8] in await tab.text("#apart-words")
-        counts = [int(count) for count in shown["apart"][0]["figures"][0, 8, :2]]
+        shifts, holds = shown["apart"][0]["figures"][0, 8, :2]
         legend = await tab.value(LEGEND)
-        assert legend[:2] == [f"shift ({counts[0]})", f"hold ({counts[1]})"]
+        assert legend[:2] == [f"shift ({shifts:.0f})", f"hold ({holds:.0f})"]
         await set_to(tab, "#draw", "density")
         for name in ("situation", "p_shift", "dialogue", "split"):
             await set_to(tab, "#show", name)
@@ -486,43 +417,31 @@ async def test_in_a_browser_a_point_leads_to_its_moment_and_a_moment_to_its_poin
         assert tab.complaints == []
 
 
-async def places_are(tab: Tab, expected: Sequence[Sequence[float]]) -> None:
-    """Both speakers are drawn where they should be."""
-    found = await tab.value("page.plane.marked.map((m) => [m.words, [...m.place]])")
-    assert sorted(speaker for speaker, _ in found) == ["0", "1"]
-    for speaker, place_found in found:
-        np.testing.assert_allclose(place_found, expected[int(speaker)], atol=1e-4)
-
-
 async def test_a_lasso_selects_what_lies_in_it_and_its_clusters_become_a_label(
-    made: Path, contents: dict[str, Any], tiny_collection: Collection, tmp_path: Path, browser: str
+    made: Path, contents: Section, tiny_collection: Collection, tmp_path: Path, browser: str
 ) -> None:
     places, points = contents["projections"][0]["points"], contents["points"]
+    middle, _ = np.median(places, axis=0)
+    (left, bottom), (right, top) = places.min(axis=0) - 1, places.max(axis=0) + 1
+    inside = np.flatnonzero(places[:, 0] < middle)
+    at = list(zip(points["number"], points["frame"], points["speaker"], strict=True))
     async with open_tab_of(browser) as tab:
         await opened(tab, made)
         await set_to(tab, "#drag", "lasso")
-        middle = np.median(places, axis=0)
-        low, high = places.min(axis=0) - 1, places.max(axis=0) + 1
-        left = [(low[0], low[1]), (middle[0], low[1]), (middle[0], high[1]), (low[0], high[1])]
-        await tab.value(
-            f"(page.plane.limits = [[{low[0] - 1}, {high[0] + 1}], [{low[1] - 1}, {high[1] + 1}]], "
-            "page.plane.render())"
-        )
-        corners = [await tab.value(PIXEL.format(place=[float(x), float(y)])) for x, y in left]
-        await drag(tab, *corners)
-        inside = np.flatnonzero(places[:, 0] < middle[0])
+        limits = np.array([[left - 1, right + 1], [bottom - 1, top + 1]]).tolist()
+        await tab.value(f"(page.plane.limits = {limits}, page.plane.render())")
+        corners = ((left, bottom), (middle, bottom), (middle, top), (left, top))
+        places_on = [PIXEL.format(place=[float(x), float(y)]) for x, y in corners]
+        await drag(tab, *[await tab.value(place_on) for place_on in places_on])
         found = set(await tab.value("[...selection.keys]"))
-        assert found == {
-            f"f{points['number'][i]}:{points['frame'][i]}:{points['speaker'][i]}" for i in inside
-        }
+        assert found == {"f{}:{}:{}".format(*at[i]) for i in inside}
         assert f"Selected: {len(inside)} points" in await tab.text("#selection h2")
         assert "situation: " in await tab.text("#shares")
 
         near = contents["neighbours"]["latent"]["points"][inside]
-        share = np.isin(near[near >= 0], inside).mean()
-        assert f"In the full states, {share:.0%} of the".replace("%", " %") in await tab.text(
-            "#near-words"
-        )
+        share = 100 * np.isin(near[near >= 0], inside).mean()
+        said = await tab.text("#near-words")
+        assert f"In the full states, {share:.0f} % of the" in said
         await set_to(tab, "#cluster-name", "low, left")
         await tab.click("#keep")
         await tab.click("#view-paths")  # what is selected is so in every view
@@ -532,31 +451,5 @@ async def test_a_lasso_selects_what_lies_in_it_and_its_clusters_become_a_label(
     collection = changed_copy(tiny_collection, tmp_path / "copy")
     join_labels(collection, tmp_path / "clusters.csv")
     labels = [collection.frames(number, ["cluster"])["cluster"] for number in range(3)]
-    for i in range(len(places)):
-        expected = "low, left" if i in inside else ""
-        assert labels[points["number"][i]][points["frame"][i], points["speaker"][i]] == expected
-
-
-def test_neighbours_are_those_of_the_full_states(
-    tiny_collection: Collection, contents: dict[str, Any]
-) -> None:
-    points, events = contents["points"], contents["events"]
-    frames = [tiny_collection.frames(number, ["latent"])["latent"] for number in range(3)]
-    states = np.stack(
-        [
-            frames[n][f, s]
-            for n, f, s in zip(points["number"], points["frame"], points["speaker"], strict=True)
-        ]
-    )
-    found = contents["neighbours"]["latent"]["points"]
-    for index in (0, 77, 200):
-        apart = np.linalg.norm(states - states[index], axis=1)
-        apart[index] = np.inf
-        np.testing.assert_allclose(apart[found[index]], np.sort(apart)[: found.shape[1]], rtol=1e-5)
-    near = contents["neighbours"]["latent"]["events"]
-    shift = next(i for i, event in enumerate(events) if event["kind"] == "shift")
-    kinds = {events[i]["kind"] for i in near[shift, START, 0]}
-    assert kinds <= {"shift", "hold"}
-    assert shift not in near[shift, START, 0]
-    overlap = [i for i, event in enumerate(events) if event["kind"] == "backchannel"]
-    assert (near[overlap] == -1).all()
+    for i, (number, frame, speaker) in enumerate(at):
+        assert labels[number][frame, speaker] == ("low, left" if i in inside else "")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import base64
 import json
-import re
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from turnstream.models.latents.collection import Collection, Event
 from turnstream.models.latents.paths import paths as view
 from turnstream.models.latents.paths.page import explorer
 from turnstream.models.latents.paths.path_states import (
+    Paths,
     gather_paths,
     mean_path,
+    nearest_paths,
     predicted_class,
     signed_exp,
     signed_log,
@@ -40,6 +43,7 @@ from turnstream.stream.saved_embedding import SavedEmbedding
 
 from ....web.chromium import open_tab_of
 
+Gathered = Callable[..., Paths]
 EVENT = Event(0, "a", "train", "shift", 0, 1, 5.0, 6.0, "", 0.8, True)
 
 
@@ -54,6 +58,16 @@ def deep(tiny_collection: Collection) -> SavedEmbedding:
 
 
 @pytest.fixture(scope="module")
+def gathered(tiny_collection: Collection, flat: SavedEmbedding) -> Gathered:
+    return partial(gather_paths, tiny_collection, [flat])
+
+
+@pytest.fixture(scope="module")
+def paths(gathered: Gathered) -> Paths:
+    return gathered()
+
+
+@pytest.fixture(scope="module")
 def page(
     tiny_collection: Collection,
     flat: SavedEmbedding,
@@ -64,74 +78,73 @@ def page(
     return explorer(tiny_collection, [flat, deep], out, opens="paths", sound_minutes=0.4).path
 
 
+class Other(Collection):
+    """A collection with other events."""
+
+    def __init__(self, folder: Path, *events: Event) -> None:
+        super().__init__(folder)
+        self._events = list(events)
+
+    def events(self, *kinds: str) -> list[Event]:
+        return self._events
+
+
+def run(*words: str | Path) -> int:
+    parser = argparse.ArgumentParser()
+    view.add_arguments(parser)
+    return view.main(parser.parse_args([str(word) for word in words]))
+
+
+# ---- states ----
+
+
 def test_the_scale_is_odd_monotonous_and_can_be_undone() -> None:
     values = np.array([-20.0, -1.0, -0.01, 0.0, 0.01, 1.0, 20.0])
-    np.testing.assert_allclose(
-        signed_log(values),
-        [-np.log(21), -np.log(2), -np.log(1.01), 0, np.log(1.01), np.log(2), np.log(21)],
-    )
+    expected = [-np.log(21), -np.log(2), -np.log(1.01), 0, np.log(1.01), np.log(2), np.log(21)]
+    np.testing.assert_allclose(signed_log(values), expected)
     np.testing.assert_allclose(signed_exp(signed_log(values)), values, rtol=1e-12)
-    assert (np.diff(signed_log(values)) > 0).all()
 
 
 def test_paths_are_the_collections_windows_placed(
-    tiny_collection: Collection, flat: SavedEmbedding
+    tiny_collection: Collection, flat: SavedEmbedding, gathered: Gathered
 ) -> None:
-    paths = gather_paths(tiny_collection, [flat], before_s=0.6, after_s=0.4)
+    paths = gathered(before_s=0.6, after_s=0.4)
     states, times = tiny_collection.windows(paths.events, "latent", 0.6, 0.4)
-    expected = place(flat, states.reshape(-1, states.shape[-1])).reshape(*states.shape[:3], 2)
-    np.testing.assert_allclose(paths.placed[0].places, expected, atol=1e-5)
+    places = paths.placed[0].places
+    np.testing.assert_allclose(places, place(flat, states), atol=1e-5)
     np.testing.assert_allclose(paths.placed[0].times_s, times)
-    assert paths.shortened == 0
-    assert not np.allclose(
-        paths.placed[0].places[:, :, 0], paths.placed[0].places[:, :, 1]
-    )  # speaker and listener
+    assert not any(paths.counts.values())
+    assert not np.allclose(places[:, :, 0], places[:, :, 1])  # speaker and listener
 
 
 def test_the_last_point_is_the_state_in_which_the_decision_is_read(
-    tiny_collection: Collection, flat: SavedEmbedding
+    tiny_collection: Collection, flat: SavedEmbedding, paths: Paths
 ) -> None:
-    paths = gather_paths(tiny_collection, [flat])
     points = paths.placed[0].last_points()
     for index, event in enumerate(paths.events):
         columns = tiny_collection.frames(event.number, ["latent", "p_next"])
         frame = last_frame_at(round(event.start_s * 50), 0.25, len(columns["latent"]))
-        np.testing.assert_allclose(
-            points[index], place(flat, columns["latent"][frame, event.speaker][None])[0], atol=1e-5
-        )
-        np.testing.assert_array_equal(
-            paths.last_states[index], columns["latent"][frame, event.speaker]
-        )
+        state = columns["latent"][frame, event.speaker]
+        np.testing.assert_allclose(points[index], place(flat, state[None])[0], atol=1e-5)
+        np.testing.assert_array_equal(paths.last_states[index], state)
         assert columns["p_next"][frame, 1 - event.speaker] == pytest.approx(event.p_shift)
 
 
 def test_an_event_that_is_over_before_the_decision_is_read_at_its_end(
     tiny_collection: Collection, flat: SavedEmbedding
 ) -> None:
-    short = replace(
-        tiny_collection.events("shift")[0], end_s=tiny_collection.events("shift")[0].start_s + 0.1
-    )
-
-    class Short(Collection):
-        def events(self, *kinds: str) -> list[Event]:
-            return [short]
-
-    paths = gather_paths(Short(tiny_collection.folder), [flat])
-    assert paths.placed[0].times_s[paths.placed[0].last[0]] == pytest.approx(0.1)
+    shift = tiny_collection.events("shift")[0]
+    short = replace(shift, end_s=shift.start_s + 0.1)
+    placed = gather_paths(Other(tiny_collection.folder, short), [flat]).placed[0]
+    assert placed.times_s[placed.last[0]] == pytest.approx(0.1)
 
 
-def test_the_edge_of_a_dialogue_shortens_a_path_and_pads_nothing(
-    tiny_collection: Collection, flat: SavedEmbedding
-) -> None:
-    paths = gather_paths(tiny_collection, [flat], before_s=6.0)
-    places, times = paths.placed[0].places, paths.placed[0].times_s
-    early = [index for index, event in enumerate(paths.events) if event.start_s < 6]
-    assert early
-    assert paths.shortened == len(early)
-    for index in early:
-        np.testing.assert_array_equal(
-            np.isnan(places[index, :, 0, 0]), times < 0.01 - paths.events[index].start_s
-        )
+def test_the_edge_of_a_dialogue_shortens_a_path_and_pads_nothing(gathered: Gathered) -> None:
+    paths = gathered(before_s=6.0)
+    starts = np.array([event.start_s for event in paths.events])
+    assert paths.counts["cut short by the edges of a dialogue"] == (starts < 6).sum() > 0
+    before = paths.placed[0].times_s < 0.01 - starts[:, None]
+    np.testing.assert_array_equal(np.isnan(paths.placed[0].places[:, :, 0, 0]), before)
 
 
 def test_paths_without_a_formula_have_fewer_frames_and_still_both_the_start_and_the_decision(
@@ -146,49 +159,37 @@ def test_paths_without_a_formula_have_fewer_frames_and_still_both_the_start_and_
 
 
 def test_classes_are_what_came_true_and_what_was_predicted() -> None:
-    assert [
-        true_class(replace(EVENT, kind=kind))
-        for kind in ("shift", "gap", "hold", "pause", "overlap")
-    ] == ["shift", "shift", "hold", "hold", ""]
-    assert [predicted_class(replace(EVENT, p_shift=p)) for p in (0.5, 0.49, None)] == [
-        "shift",
-        "hold",
-        "",
-    ]
+    kinds = ("shift", "gap", "hold", "pause", "overlap")
+    true = [true_class(replace(EVENT, kind=kind)) for kind in kinds]
+    assert true == ["shift", "shift", "hold", "hold", ""]
+    predicted = [predicted_class(replace(EVENT, p_shift=p)) for p in (0.5, 0.49, None)]
+    assert predicted == ["shift", "hold", ""]
 
 
-def test_predicted_and_true_class_differ_exactly_in_mistakes(
-    tiny_collection: Collection, flat: SavedEmbedding
-) -> None:
-    events = gather_paths(tiny_collection, [flat]).events
-    assert events
-    for event in events:
+def test_predicted_and_true_class_differ_exactly_in_mistakes(paths: Paths) -> None:
+    assert paths.events
+    for event in paths.events:
         assert (true_class(event) != predicted_class(event)) == (event.correct is False)
 
 
-def test_a_silence_that_is_both_a_gap_and_a_shift_is_one_path(
-    tiny_collection: Collection, flat: SavedEmbedding
-) -> None:
-    paths = gather_paths(tiny_collection, [flat], ["shift", "hold", "gap", "pause"])
-    starts = [(event.number, event.start_s) for event in paths.events]
+def test_a_silence_that_is_both_a_gap_and_a_shift_is_one_path(gathered: Gathered) -> None:
+    events = gathered(["shift", "hold", "gap", "pause"]).events
+    starts = [(event.number, event.start_s) for event in events]
     assert len(starts) == len(set(starts))
-    assert {event.kind for event in paths.events} >= {"shift", "hold"}
+    assert {event.kind for event in events} >= {"shift", "hold"}
 
 
 def test_the_nearest_path_of_the_other_class_is_found_among_full_states(
-    tiny_collection: Collection, flat: SavedEmbedding
+    tiny_collection: Collection, paths: Paths
 ) -> None:
-    paths = gather_paths(tiny_collection, [flat])
     states, times = tiny_collection.windows(paths.events, "latent", 1.0, 0.5)
-    upto = times <= 0.24 + 1e-6
-    classes = np.array([event.kind for event in paths.events])
+    until = states[:, times <= 0.24 + 1e-6, 0]
+    classes, found = np.array([event.kind for event in paths.events]), nearest_paths(paths)
     for index in range(len(classes)):
-        distance = np.sqrt(
-            ((states[:, upto, 0] - states[index, upto, 0]) ** 2).sum(axis=2).mean(axis=1)
-        )
-        distance[classes == classes[index]] = np.inf
-        assert paths.nearest[index] == distance.argmin()
-        assert paths.distance[index] == pytest.approx(distance.min(), rel=1e-4)
+        apart = np.sqrt(((until - until[index]) ** 2).sum(axis=2).mean(axis=1))
+        apart[classes == classes[index]] = np.inf
+        assert found["nearest"][index] == apart.argmin()
+        assert found["distance"][index] == pytest.approx(apart.min(), rel=1e-4)
 
 
 def test_variance_between_groups_is_of_what_varies_within_a_speaker() -> None:
@@ -218,33 +219,30 @@ def test_the_ellipse_of_a_group_has_its_standard_deviations() -> None:
     np.testing.assert_allclose(np.ptp(outline, axis=0) / 2, points.std(axis=0, ddof=1), rtol=0.01)
 
 
+# ---- words ----
+
+
 def test_mistakes_are_counted_in_each_split_apart() -> None:
-    wrong = {"correct": False, "p_shift": 0.2}
-    events = [
-        EVENT,
-        replace(EVENT, **wrong),
-        replace(EVENT, split="val", **wrong),
-        replace(EVENT, split="val", kind="hold", p_shift=0.9, correct=False),
-    ]
-    said = mistakes_in_words(events)
-    assert (
-        "3 of 4 predictions were wrong: 2 shifts taken for holds, 1 hold for a shift (train 1 of "
-        "2, val 2 of 2)" in said
-    )
-    assert "none can be wrong" in mistakes_in_words(
-        [replace(EVENT, kind="overlap", p_shift=None, correct=None)]
-    )
+    wrong = replace(EVENT, correct=False, p_shift=0.2)
+    other = replace(wrong, split="val")
+    events = [EVENT, wrong, other, replace(other, kind="hold", p_shift=0.9)]
+    said = "3 of 4, 2 shifts taken for holds, 1 hold for shifts, train 1 of 2, val 2 of 2"
+    assert mistakes_in_words(events) == said
+    assert "none" in mistakes_in_words([replace(EVENT, p_shift=None, correct=None)])
 
 
 def test_the_caption_says_how_few_there_are(
-    tiny_collection: Collection, flat: SavedEmbedding
+    tiny_collection: Collection, gathered: Gathered
 ) -> None:
-    one = gather_paths(tiny_collection, [flat], most=1)
+    one = gathered(most=1)
     said = caption_of(tiny_collection, one, 0)
-    assert "1 path " in said
+    assert "1 path in 1 dialogue" in said
     assert "so there is nothing to tell apart" in said
-    assert f"drawn from {one.available}" in said
+    assert f"drawn at random from: {len(gathered().events)}" in said
     assert "nan" not in said
+
+
+# ---- what cannot be drawn ----
 
 
 @pytest.mark.parametrize(
@@ -258,27 +256,26 @@ def test_the_caption_says_how_few_there_are(
     ],
 )
 def test_what_cannot_be_drawn_is_refused(
-    tiny_collection: Collection, flat: SavedEmbedding, asked: dict[str, Any], words: str
+    gathered: Gathered, asked: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(ConfigError, match=words):
-        gather_paths(tiny_collection, [flat], **asked)
+        gathered(**asked)
 
 
 def test_without_events_there_is_one_clear_error(
     tiny_collection: Collection, flat: SavedEmbedding
 ) -> None:
-    class Silent(Collection):
-        def events(self, *kinds: str) -> list[Event]:
-            return []
-
     with pytest.raises(ConfigError, match="expected at least one event among shift, hold"):
-        gather_paths(Silent(tiny_collection.folder), [flat])
+        gather_paths(Other(tiny_collection.folder), [flat])
 
 
 def test_a_part_of_a_conversation_must_lie_in_it(tiny_collection: Collection) -> None:
     assert stretch_of(tiny_collection, 0, (1.0, 3.0)) == (50, 150)
     with pytest.raises(ConfigError, match="expected a part of"):
         stretch_of(tiny_collection, 0, (30.0, 40.0))
+
+
+# ---- pictures, and the command ----
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -291,39 +288,53 @@ def test_pictures_have_a_row_for_every_split(
 ) -> None:
     import matplotlib.image
 
-    whole = paths_picture(tiny_collection, {2: flat, 3: deep}[dims], tmp_path / "paths.png")
-    height, width, _ = matplotlib.image.imread(whole.path).shape
-    assert 0.5 < height / width < 0.75  # train and val, four panels each
-    view = conversation_picture(
-        tiny_collection, {2: flat, 3: deep}[dims], tmp_path / "whole.png", "1", (2.0, 8.0)
-    )
-    assert view.path.is_file()
-    assert "2.02 to 8.00 s" in view.caption
-    assert trust_in_words({2: flat, 3: deep}[dims]) in view.caption
+    projection = {2: flat, 3: deep}[dims]
+    events = paths_picture(tiny_collection, projection, tmp_path / "paths.png")
+    height, width, _ = matplotlib.image.imread(events.path).shape
+    assert 0.5 < height / width < 0.8  # train and val, four panels each
+    part = tmp_path / "whole.png", "1", (2.0, 8.0)
+    whole = conversation_picture(tiny_collection, projection, *part)
+    assert whole.path.is_file()
+    assert "2.02 to 8.00 s" in whole.caption
+    assert trust_in_words(projection) in whole.caption
 
 
 def test_the_command_draws_a_part_of_one_dialogue(
     tiny_collection: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    parser = argparse.ArgumentParser()
-    view.add_arguments(parser)
-    words = [str(tiny_collection.folder), "--out", str(tmp_path / "part.png")]
-    assert view.main(parser.parse_args([*words, "--dialogue", "1", "--end", "8"])) == 0
+    given = tiny_collection.folder, "--out", tmp_path / "part.png"
+    assert run(*given, "--dialogue", "1", "--end", "8") == 0
     assert "1, 0.02 to 8.00 s" in capsys.readouterr().out
     with pytest.raises(ConfigError, match="expected --dialogue with --start or --end, got none"):
-        view.main(parser.parse_args([*words, "--start", "2"]))
+        run(*given, "--start", "2")
+
+
+def test_the_command_refuses_projections_that_do_not_fit_what_is_asked_for(
+    tiny_collection: Collection, flat: SavedEmbedding, tmp_path: Path
+) -> None:
+    flat.save(tmp_path / "flat.json")
+    given = ["--embedding", tmp_path / "flat.json"]
+    source = tiny_collection.folder, "--out"
+    with pytest.raises(ConfigError, match="in 2 and in 3 dimensions"):
+        run(*source, tmp_path / "x.html", *given, *given)
+    with pytest.raises(ConfigError, match="expected a projection in 3 dimensions"):
+        run(*source, tmp_path / "x.png", "--dims", "3", *given)
+
+
+# ---- the page ----
+
+
+def unpacked(packed: dict[str, Any]) -> np.ndarray[Any, Any]:
+    kind = {"f4": "<f4", "i4": "<i4", "u1": "u1"}[packed["$array"]]
+    return np.frombuffer(base64.b64decode(packed["base64"]), kind).reshape(packed["shape"])
 
 
 def test_a_page_holds_places_as_they_are_and_the_sound_of_its_windows(
-    page: Path, tiny_collection: Collection, flat: SavedEmbedding
+    page: Path, paths: Paths
 ) -> None:
     text = page.read_text(encoding="utf-8")
-    contents = json.loads(
-        re.findall(
-            r'<script type="application/json" id="contents">(.*?)</script>', text, re.DOTALL
-        )[0]
-    )
-    paths = gather_paths(tiny_collection, [flat])
+    _, _, embedded = text.partition('<script type="application/json" id="contents">')
+    contents = json.loads(embedded.partition("</script>")[0])
     shown = unpacked(contents["paths"]["events"]).tolist()
     starts = [contents["events"][index]["start_s"] for index in shown]
     assert starts == [event.start_s for event in paths.events]
@@ -333,52 +344,18 @@ def test_a_page_holds_places_as_they_are_and_the_sound_of_its_windows(
     assert contents["projections"][1]["dims"] == 3
     # The first dialogue can be heard whole, the others' windows as clips.
     offsets = unpacked(contents["clips"]["offsets"])[shown]
-    heard = np.array([event.start_s + 0.5 <= 20 for event in paths.events])
     first = np.array([event.number == 0 for event in paths.events])
-    assert np.isnan(offsets[first & heard]).all()
-    assert not np.isnan(offsets[~first & [e.start_s > 4 for e in paths.events]]).any()
+    whole = first & np.array([event.start_s + 0.5 <= 20 for event in paths.events])
+    assert np.isnan(offsets[whole]).all()
+    assert not np.isnan(offsets[~first & [event.start_s > 4 for event in paths.events]]).any()
     assert contents["clips"]["sound"].startswith("data:audio/ogg")
     assert contents["clips"]["silent"] == ""
     assert "http-equiv" not in text
     assert 'src="http' not in text
 
 
-def unpacked(packed: dict[str, Any]) -> np.ndarray[Any, Any]:
-    kind = {"f4": "<f4", "i4": "<i4", "u1": "u1"}[packed["$array"]]
-    return np.frombuffer(base64.b64decode(packed["base64"]), kind).reshape(packed["shape"])
-
-
-def test_the_command_refuses_two_projections_of_the_same_dimensions(
-    tiny_collection: Collection, flat: SavedEmbedding, tmp_path: Path
-) -> None:
-    flat.save(tmp_path / "flat.json")
-    parser = argparse.ArgumentParser()
-    view.add_arguments(parser)
-    given = ["--embedding", str(tmp_path / "flat.json")]
-    with pytest.raises(ConfigError, match="in 2 and in 3 dimensions"):
-        view.main(
-            parser.parse_args(
-                [str(tiny_collection.folder), "--out", str(tmp_path / "x.html"), *given, *given]
-            )
-        )
-    with pytest.raises(ConfigError, match="expected a projection in 3 dimensions"):
-        view.main(
-            parser.parse_args(
-                [
-                    str(tiny_collection.folder),
-                    "--out",
-                    str(tmp_path / "x.png"),
-                    "--dims",
-                    "3",
-                    *given,
-                ]
-            )
-        )
-
-
 async def test_the_page_changes_scale_dimensions_groups_and_pairs_without_complaint(
-    page: Path,
-    browser: str,
+    page: Path, browser: str
 ) -> None:
     def pick(control: str, value: str) -> str:
         return (
@@ -386,12 +363,10 @@ async def test_the_page_changes_scale_dimensions_groups_and_pairs_without_compla
             "c.dispatchEvent(new Event('change')); return c.value; })()"
         )
 
-    async def drawn() -> str:
-        return await tab.value("page.plane.box.dataset.drawn")
-
     async with open_tab_of(browser) as tab:
         await tab.go(page.as_uri())
-        assert (await tab.until("page.plane.box.dataset.drawn")).startswith("paths 2 linear true")
+        drawn = "page.plane.box.dataset.drawn"
+        assert (await tab.until(drawn)).startswith("paths 2 linear true")
         linear = await tab.value("page.plane.limits[0]")
         for control, value, shown in (
             ("scale", "log", "paths 2 log true"),
@@ -401,7 +376,7 @@ async def test_the_page_changes_scale_dimensions_groups_and_pairs_without_compla
             ("view-choice", "mistakes", "mistakes 2 log outcome"),
         ):
             assert await tab.value(pick(control, value)) == value
-            assert (await drawn()).startswith(shown)
+            assert (await tab.value(drawn)).startswith(shown)
         assert await tab.value("page.plane.limits[0]") != linear
         assert await tab.value("page.plane.panels.map((p) => p.title)") == ["train", "val"]
         assert await tab.value(pick("split", "all")) == "all"
@@ -410,27 +385,24 @@ async def test_the_page_changes_scale_dimensions_groups_and_pairs_without_compla
         await tab.click("#nearest")
         assert await tab.value("document.getElementById('pair').value") != ""
         assert "Compared with" in await tab.text("#chosen-words")
-        wrong = await tab.value(
-            "[...contents.paths.events].filter((i) => events[i].correct === false).length"
+        count = "[...contents.paths.events].filter((i) => events[i].correct === false).length"
+        wrong, rows = await tab.value(
+            f"[{count}, document.querySelectorAll('#mistakes tr').length]"
         )
-        assert wrong == await tab.value("document.querySelectorAll('#mistakes tr').length") - (
-            1 if wrong else 0
-        )
+        assert wrong == rows - (1 if wrong else 0)
         await tab.value(pick("view-choice", "conversation"))
         assert "channel 0" in await tab.text("#legend")
         await tab.value(pick("path-projection", "1"))
-        assert (await drawn()).startswith("conversation 3 log")
+        assert (await tab.value(drawn)).startswith("conversation 3 log")
         assert "the picture 3" in await tab.text("#plane-words")
         assert tab.complaints == []
 
 
 async def test_the_page_measures_variance_between_groups_within_a_speaker(
-    page: Path, tiny_collection: Collection, flat: SavedEmbedding, browser: str
+    page: Path, paths: Paths, browser: str
 ) -> None:
-    paths = gather_paths(tiny_collection, [flat])
-    classes = np.array([true_class(event) for event in paths.events])
-    strata = np.array([2 * event.number + event.speaker for event in paths.events])
-    share, chance = variance_between(paths.placed[0].last_points(), classes, strata)
+    points = paths.placed[0].last_points()
+    share, chance = variance_between(points, paths.classes, paths.strata)
     async with open_tab_of(browser) as tab:
         await tab.go(page.as_uri())
         await tab.until("page.plane.box.dataset.drawn")
