@@ -30,6 +30,7 @@ from turnstream.stream.errors import ConfigError, DialogueError
 
 from ....networks import TINY, random_model
 from ....web.chromium import open_tab_of
+from ..paths.test_page import set_to
 from ..planted import planted_collection
 from .test_unit_search import planted
 
@@ -196,16 +197,10 @@ async def test_the_page_changes_unit_goes_to_a_click_and_plays(
         assert await tab.value(
             "document.querySelector('#unit').options[0].textContent.startsWith('latent:4')"
         )
-        await tab.value(
-            "(() => { const s = document.querySelector('#unit'); s.value = 1; s.dispatchEvent(new "
-            "Event('change')); })()"
-        )
+        await set_to(tab, "#unit", 1)
         assert await tab.text("#told") != first
         before = await tab.value("document.querySelector('#lanes').toDataURL()")
-        await tab.value(
-            "(() => { const s = document.querySelector('#scale'); s.value = 'own'; "
-            "s.dispatchEvent(new Event('change')); })()"
-        )
+        await set_to(tab, "#scale", "own")
         assert await tab.value("document.querySelector('#lanes').toDataURL()") != before
         await tab.click("#lanes")
         assert await tab.until("/^0:0[89]/.test(document.querySelector('#told').innerText)")

@@ -475,13 +475,9 @@ async def test_in_a_browser_a_point_leads_to_its_moment_and_a_moment_to_its_poin
         counts = [int(count) for count in shown["apart"][0]["figures"][0, 8, :2]]
         legend = await tab.value(LEGEND)
         assert legend[:2] == [f"shift ({counts[0]})", f"hold ({counts[1]})"]
-        await set_to(tab, "#draw", "density")
-        for name in ("situation", "p_shift", "dialogue", "split"):
-            await set_to(tab, "#show", name)
-        await set_to(tab, "#draw", "scatter")
         await set_to(tab, "#projection", "1")
         assert await tab.value("page.plane.look.dims") == 3
-        for name in ("minutes", "contrast 2", "cluster"):
+        for name in ("situation", "p_shift", "dialogue", "split", "contrast 2", "cluster"):
             await set_to(tab, "#show", name)
         assert tab.complaints == []
 
