@@ -2,6 +2,7 @@
 // their look.
 
 const MOST_CLASSES = 10; // that a legend tells apart
+const UNKNOWN_INK = "#888888";
 const UNTOLD = new Set(["unknown", "none", "not predicted", "neither shift nor hold", "the others",
   "others", "in no cluster"]);
 const { projections } = contents;
@@ -38,7 +39,7 @@ function eventItem(key, frame = -1) {
     moment: { number: event.number, frame: frame >= 0 ? frame : startOf(event),
       speaker: role ? 1 - event.speaker : event.speaker, event: index },
     labels: { kind: event.kind, "was predicted": judged(event), "p(shift)": event.p_shift,
-      "words end as": event.ending, dialogue: event.dialogue,
+      "words end as": event.ending, dialogue: event.dialogue, split: event.split,
       role: ["speaker", "listener"][role], ...event.labels } };
 }
 
@@ -60,10 +61,10 @@ function classesOf(names, first = [], most = MOST_CLASSES) {
     counts.set("the others", few.reduce((sum, name) => sum + counts.get(name), 0));
     told.push("the others");
   }
-  const fixed = told.map((name) => (UNTOLD.has(name) ? "#888888" : colours[name]));
+  const fixed = told.map((name) => (UNTOLD.has(name) ? UNKNOWN_INK : colours[name]));
   const free = palette.filter((colour) => !fixed.includes(colour));
   const entries = told.map((name, i) => ({ id: name, name: `${name} (${counts.get(name)})`,
-    colour: fixed[i] ?? free.shift() ?? "#888888", symbol: SYMBOLS[i % SYMBOLS.length],
+    colour: fixed[i] ?? free.shift() ?? UNKNOWN_INK, symbol: SYMBOLS[i % SYMBOLS.length],
     dash: DASHES[i % DASHES.length], hidden: shared.hidden.has(name) }));
   const byName = new Map(entries.map((entry) => [entry.id, entry]));
   return { entries, entryOf: (name) => byName.get(name) ?? entries.at(-1) };
@@ -72,13 +73,25 @@ function classesOf(names, first = [], most = MOST_CLASSES) {
 const toggle = (id) => (shared.hidden.has(id) ? shared.hidden.delete(id) : shared.hidden.add(id),
   page.draw());
 
-/** Colours of numbers between two of their quantiles, and the entry of a legend. */
+/** Where numbers lie between two of their quantiles, 0 to 1, their colours, and the legend. */
 function scaleOf(name, values, cut = 0) {
   const [[low, high]] = limitsOf(Array.from(values, (value) => [value]), 1, cut);
   const share = (i) => (values[i] - low) / (high - low || 1);
   const [least, most] = [low, high].map((value) => `${Number(value.toPrecision(3))}`);
-  return { share, entries: [{ name, low: least, high: most }],
-    colour: (i) => (known(values[i]) ? ramp(share(i)) : "#888888") };
+  const unknown = { name: "unknown", colour: UNKNOWN_INK };
+  return { share, colour: (i) => (known(values[i]) ? ramp(share(i)) : UNKNOWN_INK),
+    entries: [{ name, low: least, high: most }, ...(values.every(known) ? [] : [unknown])] };
+}
+
+/** How points look by a value of each: many numbers by their scale, all else as classes. Returns
+ *  {entries of the legend, and of the index: colour, symbol, hidden}. */
+function looksOf(name, values, first = [], cut = 0) {
+  if (typeof values[0] === "number" && new Set(values).size > MOST_CLASSES)
+    return { ...scaleOf(name, values, cut), symbol: () => "circle", hidden: () => false };
+  const names = Array.from(values, (value) => (known(value) ? `${value}` : "none"));
+  const { entries, entryOf } = classesOf(names, first);
+  return { entries, colour: (i) => entryOf(names[i]).colour,
+    symbol: (i) => entryOf(names[i]).symbol, hidden: (i) => entryOf(names[i]).hidden };
 }
 
 /** What hollow points mean in the projection that is shown. */

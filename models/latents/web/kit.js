@@ -89,11 +89,6 @@ const kit = (() => {
       return this.add(words, menu, "change", () => menu.values[menu.selectedIndex], to);
     }
 
-    tick(id, words, to) {
-      const box = element(null, "input", { id, type: "checkbox", checked: this.state[to] });
-      return this.add(words, box, "change", () => box.checked, to);
-    }
-
     slide(id, words, [min, max, step], to) {
       const slider = element(null, "input",
         { id, type: "range", min, max, step, ariaLabel: words, value: this.state[to] });

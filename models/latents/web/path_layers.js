@@ -34,7 +34,7 @@ function pathLayers(on, explain) {
 
   function singleLayers(groups, faint) {
     const members = groups.flatMap((group) => group.members);
-    const byTime = state.colour === "time";
+    const byTime = state.parts.startsWith("time");
     const alpha = fainter(members) * (faint ? 0.5 : byTime ? 1 : 2);
     const layers = groups.flatMap(({ entry, members: some }) => some.map((member) =>
       single(member, byTime ? kit.ink("--soft") : entry.colour,
@@ -65,8 +65,8 @@ function pathLayers(on, explain) {
 
   function groupLayers(groups, faint) {
     const several = groups.some(({ members }) => members.length > 1);
-    return [...(state.single ? singleLayers(groups, faint) : []),
-      ...(state.means && several ? groups.flatMap(meanLayers) : [])];
+    return [...(state.parts === "means" ? [] : singleLayers(groups, faint)),
+      ...(state.parts.includes("means") && several ? groups.flatMap(meanLayers) : [])];
   }
 
   /** Last points; hollow where the neighbourhood does not survive a refit. */
@@ -76,7 +76,8 @@ function pathLayers(on, explain) {
       const layer = lastDots(members, { colour, symbol: shape, size: 5, alpha: 0.85,
         hollow: (i) => kit.row(stability, members[i][0])[members[i][1]] < contents.unstable });
       const there = layer.places.filter(Boolean);
-      return [layer, ...(state.means ? outline(there, colour, { width: 2, dash }) : [])];
+      const means = state.parts.includes("means");
+      return [layer, ...(means ? outline(there, colour, { width: 2, dash }) : [])];
     });
   }
 

@@ -41,8 +41,8 @@ const pathsView = contents.paths && (() => {
 
   const { conversation } = paths;
   const state = { view: conversation ? "conversation" : "paths", log: false,
-    whose: [paths.whose], group: "true" in GROUPS ? "true" : "kind", split: "all", colour: "time",
-    single: true, means: true, channel: [0, 1],
+    whose: [paths.whose], group: "true" in GROUPS ? "true" : "kind", split: "all",
+    parts: "time means", channel: [0, 1],
     from: conversation?.start_s ?? 0, length: conversation?.seconds ?? 10 };
   const classOf = ([p, role]) => (state.view === "mistakes" ? outcome : GROUPS[state.group][1])(
     list[p], role, keyOf(p, role));
@@ -64,10 +64,9 @@ const pathsView = contents.paths && (() => {
     .map(([name, [words]]) => [name, words]), "group");
   ofEvents.choice("split", "Split", [["all", "all together"], ["apart", "each apart"],
     ...splits.map((split) => [`of ${split}`, splitName(split)])], "split");
-  const colourMenu = ofEvents.choice("colour", "Colour of single paths",
-    [["time", "time"], ["group", "group"]], "colour");
-  const single = ofEvents.tick("single", "single paths", "single");
-  const means = ofEvents.tick("means", "means with spread", "means");
+  const partsMenu = ofEvents.choice("parts", "Draw", [["time means", "paths by time, and means"],
+    ["group means", "paths by group, and means"], ["time", "paths by time"],
+    ["group", "paths by group"], ["means", "means with spread"]], "parts");
   const ofConversation = new kit.Controls(controls, { state, act });
   ofConversation.choice("length", "Stretch of", [...new Set([2, 5, 10, 30, 60, state.length,
     Infinity])].sort((a, b) => a - b)
@@ -88,12 +87,13 @@ const pathsView = contents.paths && (() => {
     const near = chosen().map(([p, role]) => [shown().paths.nearest[p], role]);
     select([...selection.keys, ...near.filter(([p]) => p >= 0).map((other) => keyOf(...other))]);
   });
+  const mistakesButton = picking.button("mistakes", "", () =>
+    select(mistakes().map((p) => keyOf(p, state.whose[0]))), { hidden: !hasPrediction });
   const words = element(controls, "p", { id: "words" });
   const chosenWords = element(controls, "p", { id: "chosen-words", ariaLive: "polite" });
   const below = element(kit.view, "div");
   element(below, "p", { className: "note" }, lacking && "Cannot be grouped by what is the same of "
     + `all events, or unknown: ${lacking}.`);
-  const tableHolder = element(below, "div", { id: "mistakes" });
 
   // ---- places ----
 
@@ -114,6 +114,10 @@ const pathsView = contents.paths && (() => {
     const place = kit.row(places, (p * length + t) * 2 + role);
     return Number.isNaN(place[0]) ? null : place;
   }
+
+  /** Wrong predictions, the surest first. */
+  const mistakes = () => inSplit().filter((p) => list[p].correct === false)
+    .sort((a, b) => Math.abs(list[b].p_shift - 0.5) - Math.abs(list[a].p_shift - 0.5));
 
   /** What is drawn beside each other: [{title, members}]. */
   function facets() {
@@ -156,6 +160,8 @@ const pathsView = contents.paths && (() => {
     words.textContent = found.map(wordsOf.facetWords).join(" ");
     chosenWords.textContent = chosen().map(wordsOf.chosenWords).join(" ");
     nearestButton.disabled = !chosen().length;
+    mistakesButton.textContent = `select the mistakes (${mistakes().length} of `
+      + `${inSplit().filter((p) => known(list[p].correct)).length})`;
     return found.map(({ title, members }) => {
       const all = grouped(members);
       const groups = all.filter(({ entry }) => !entry.hidden);
@@ -175,8 +181,7 @@ const pathsView = contents.paths && (() => {
     for (const part of [ofEvents.bar, picking.bar, below, chosenWords]) part.hidden = whole;
     ofConversation.bar.hidden = !whole;
     groupMenu.disabled = state.view === "mistakes";
-    colourMenu.disabled = single.disabled = state.view !== "paths";
-    means.disabled = state.view === "mistakes";
+    partsMenu.disabled = state.view === "mistakes";
     entries.clear();
     const panels = whole ? conversationPanels() : eventPanels();
     const picked = panels.flatMap(({ layers }) => layers).filter((layer) => layer.pick);
@@ -184,34 +189,16 @@ const pathsView = contents.paths && (() => {
     plane.draw(panels, { dims: shown().dims, scale: state.log ? logarithmic : linear,
       ticks: true, key: `paths ${shared.projection} ${whole} ${state.log} ${panels.length}` });
     plane.explain([...entries.values()], toggle);
-    drawTable();
     return wordsOf.note(picked.flatMap(({ places }) => places));
-  }
-
-  function drawTable() {
-    tableHolder.replaceChildren();
-    if (!hasPrediction || state.view === "conversation") return;
-    const predicted = inSplit().filter((p) => known(list[p].correct));
-    const sureness = (p) => Math.abs(list[p].p_shift - 0.5);
-    const wrong = predicted.filter((p) => !list[p].correct)
-      .sort((a, b) => sureness(b) - sureness(a));
-    element(tableHolder, "h2", {}, `Mistakes (${wrong.length} of ${predicted.length})`);
-    element(tableHolder, "p", { className: "note" },
-      "The surest first. Distances are of full states, to the nearest path of the other class.");
-    const showButton = (p) => kit.button(null, "", "show",
-      () => (show(p), page.plane.box.scrollIntoView({ block: "center" })));
-    kit.table(tableHolder, ["dialogue", "split", "at", "true", "predicted", "p(shift)", "after a",
-      "distance", ""], wrong.map((p) => {
-      const e = list[p];
-      return [e.dialogue, splitName(e.split), kit.clock(e.start_s), e.true, e.predicted,
-        said(e.p_shift), e.ending, said(shown().paths.distance[p]), showButton(p)];
-    }));
   }
 
   // ---- what the selection asks ----
 
   function item(key) {
-    if (!/^f\d/.test(key)) return eventItem(key);
+    const event = eventItem(key);
+    if (event && rows.has(partsOf(key)[0])) event.labels["distance to the other class"] =
+      shown().paths.distance[rowOf(key)];
+    if (!/^f\d/.test(key)) return event;
     const [number, frame, speaker] = partsOf(key);
     const { id, situation, embedded } = dialogues[number];
     return frameItem(key, { dialogue: id, speaker: `speaker ${speaker}`,

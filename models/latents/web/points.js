@@ -10,34 +10,29 @@ const pointsView = contents.points && (() => {
 
   // ---- what points can be coloured by: [words, of a point] ----
 
-  const VALUES = {
-    p_next: ["p(this speaker is next)", points.p_next],
-    p_shift: ["p(shift): who did not speak last is next", points.p_shift],
-    vad: ["p(this speaker speaks now)", points.vad],
-    minutes: ["time in the dialogue, minutes", points.time_s.map((seconds) => seconds / 60)],
-  };
-  const CLASSES = {
+  const SHOWN = {
     situation: ["situation", (i) => situations[points.situation[i]]],
     dialogue: ["dialogue", (i) => dialogues[points.number[i]].id],
     split: ["split", (i) => dialogues[points.number[i]].split || "no split"],
     speaker: ["speaker", (i) => `speaker ${points.speaker[i]}`],
+    p_next: ["p(this speaker is next)", (i) => points.p_next[i]],
+    p_shift: ["p(shift): who did not speak last is next", (i) => points.p_shift[i]],
+    vad: ["p(this speaker speaks now)", (i) => points.vad[i]],
+    minutes: ["time in the dialogue, minutes", (i) => points.time_s[i] / 60],
+    ...Object.fromEntries(Object.entries(contents.labels).map(([name, { classes, values }]) =>
+      [`label ${name}`, [name, (i) => (classes ? classes[values[i]] : values[i])]])),
   };
-  if (new Set(dialogues.map((d) => d.split)).size < 2) delete CLASSES.split;
-  for (const [name, { classes, values }] of Object.entries(contents.labels)) { // of the user's own
-    if (classes) CLASSES[`label ${name}`] = [name, (i) => classes[values[i]]];
-    else VALUES[`label ${name}`] = [name, values];
-  }
-  const labelsOf = (i) => Object.fromEntries([
-    ...Object.values(CLASSES).map(([words, classOf]) => [words, classOf(i)]),
-    ...Object.values(VALUES).map(([words, values]) => [words, values[i]])]);
-  const CLUSTER = ["cluster that was kept", (i) => clusterOf(keys[i])];
+  if (new Set(dialogues.map((d) => d.split)).size < 2) delete SHOWN.split;
+  const labelsOf = (i) => Object.fromEntries(Object.values(SHOWN)
+    .map(([words, valueOf]) => [words, valueOf(i)]));
+  SHOWN.cluster = ["cluster that was kept", (i) => clusterOf(keys[i])];
 
   // ---- controls ----
 
   const controls = element(left, "div");
   const act = () => page.draw();
   new kit.Controls(controls, { state, act }).choice("show", "Show", [
-    ...Object.entries({ ...CLASSES, cluster: CLUSTER, ...VALUES })
+    ...Object.entries(SHOWN)
       .map(([name, [words]]) => [name, words, "frames of single speakers, by"]),
     ...contrasts.map((c, i) => [`contrast ${i}`, c.name, "mutual silences, by"])
       .filter((_, i) => !contrasts[i].lacking)], "show");
@@ -73,54 +68,36 @@ const pointsView = contents.points && (() => {
       text: () => `${events[index].dialogue}\n${inWords(events[index])}` };
   }
 
-  /** What is drawn: points with the names of their classes, and the classes that come first. */
-  function classified() {
-    if (contrast() !== null) {
-      const { classes, events: members, first, by_role: both } = contrasts[contrast()];
-      const read = [...members].flatMap((index, i) => (both ? [0, 1] : [state.whose])
-        .map((role) => [eventPoint(index, role), classes[both ? role : 1 - first[i]]]));
-      return [read.filter(([{ place }]) => !Number.isNaN(place[0])), classes];
-    }
-    const [, classOf] = state.show === "cluster" ? CLUSTER : CLASSES[state.show];
-    return [frames.map((i) => [framePoint(i), classOf(i)]), situations];
-  }
+  /** Points of a contrast with the names of their classes. */
+  const contrasted = ({ classes, events: members, first, by_role: both }) => [...members]
+    .flatMap((index, i) => (both ? [0, 1] : [state.whose])
+      .map((role) => [eventPoint(index, role), classes[both ? role : 1 - first[i]]]))
+    .filter(([{ place }]) => !Number.isNaN(place[0]));
+
+  /** Frames with what they are coloured by. */
+  const coloured = ([, valueOf]) => frames.map((i) => [framePoint(i), valueOf(i)]);
 
   let drawn = [];
   function draw(plane) {
     const { dims, points: places, landmarks } = shown();
-    const size = contrast() === null ? 2.8 : 4.5;
-    const scatter = (list, look) => ({ kind: "points", places: list.map((p) => p.place), size,
-      hollow: (i) => list[i].stability < contents.unstable, text: (i) => list[i].text(),
-      pick: (i) => list[i].key, ...look }); // a stability of NaN was not measured
-    const layers = [];
-    let entries;
-    if (state.show in VALUES) {
-      const [words, values] = VALUES[state.show];
-      const list = frames.filter((i) => known(values[i]));
-      const scale = scaleOf(words, values);
-      entries = scale.entries;
-      drawn = list.map(framePoint);
-      layers.push(scatter(drawn, { colour: (k) => scale.colour(list[k]) }));
-    } else {
-      const [list, first] = classified();
-      const classes = classesOf(list.map(([, name]) => name), first);
-      entries = classes.entries;
-      if (contrast() !== null) {
-        const soft = kit.ink("--soft");
-        layers.push({ kind: "points", places: frames.map((i) => kit.row(places, i)), colour: soft,
-          size: 1.5, alpha: 0.22 });
-        entries = [...entries, { name: `frames, for comparison (${frames.length})`, colour: soft }];
-      }
-      const visible = list.filter(([, name]) => !classes.entryOf(name).hidden);
-      drawn = visible.map(([point]) => point);
-      const entry = (i) => classes.entryOf(visible[i][1]);
-      layers.push(scatter(drawn, { colour: (i) => entry(i).colour,
-        symbol: (i) => entry(i).symbol }));
-    }
-    layers.push({ kind: "words", places: Object.values(landmarks), words: Object.keys(landmarks) });
+    const chosen = contrasts[contrast()];
+    const list = chosen ? contrasted(chosen) : coloured(SHOWN[state.show]);
+    const looks = looksOf(SHOWN[state.show]?.[0], list.map(([, value]) => value),
+      chosen?.classes ?? situations);
+    const visible = range(list.length).filter((i) => !looks.hidden(i));
+    const soft = kit.ink("--soft");
+    drawn = visible.map((i) => list[i][0]);
+    const layers = [{ kind: "points", places: drawn.map((point) => point.place),
+      size: chosen ? 4.5 : 2.8, hollow: (k) => drawn[k].stability < contents.unstable,
+      colour: (k) => looks.colour(visible[k]), symbol: (k) => looks.symbol(visible[k]),
+      text: (k) => drawn[k].text(), pick: (k) => drawn[k].key },
+    { kind: "words", places: Object.values(landmarks), words: Object.keys(landmarks) }];
+    if (chosen) layers.unshift({ kind: "points", colour: soft, size: 1.5, alpha: 0.22,
+      places: frames.map((i) => kit.row(places, i)) });
     plane.draw([{ layers }], { dims, key: `points ${shared.projection}`,
       limits: limitsOf(frames.map((i) => kit.row(places, i)), dims, 0.002) });
-    plane.explain(entries, toggle);
+    plane.explain([...looks.entries, ...(chosen
+      ? [{ name: `frames, for comparison (${frames.length})`, colour: soft }] : [])], toggle);
     sayApart();
     const hollow = drawn.filter((point) => point.stability < contents.unstable).length;
     return `Hollow: ${hollow} of ${counted(drawn.length, "point")}. ${hollowWords()} `

@@ -7,7 +7,7 @@ const MOST_NEAR = 30;
 const MOST_ASKED = 500; // selected points whose neighbours are looked for
 const selection = { keys: new Set(), clusters: [], names: new Map() };
 const selecting = element(right, "section", { id: "selection" });
-const itemOf = (key) => page.views.map((view) => view.item(key)).find(Boolean);
+const itemOf = (key) => [page.view, ...page.views].map((view) => view.item(key)).find(Boolean);
 
 function select(keys, add = false) {
   const remove = add && keys.length === 1 && selection.keys.has(keys[0]);

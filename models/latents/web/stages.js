@@ -34,7 +34,8 @@ const stagesView = contents.stages && (() => {
   const stageName = element(bar.bar, "output", { id: "stage-name", style: "min-width: 8em" });
   bar.choice("speed", "speed", [0.5, 1, 2, 4].map((speed) => [speed, speed]),
     (speed) => (state.speed = speed)).value = 1;
-  const compare = bar.tick("compare", "two stages side by side", "compare");
+  const compare = bar.choice("compare", "show", [[false, "one stage"],
+    [true, "two stages side by side"]], "compare");
   const second = new kit.Controls(body, { state, act });
   const labelMenu = second.choice("stage-colour", "colour", [], "label");
   const dimsMenu = second.choice("stage-dims", "dimensions", [[2, "2"], [3, "3"]],
@@ -65,7 +66,7 @@ const stagesView = contents.stages && (() => {
     Object.assign(state, { at: 0, compare: false, left: 0, right: data.names.length - 1,
       label: names.find(tells) ?? names[0] ?? "" });
     slider.max = data.names.length - 1;
-    compare.checked = false;
+    compare.value = false;
     kit.fill(labelMenu, [...names.map((name) => [name, name]), ["", "nothing"],
       [CLUSTER, "cluster that was kept"]], state.label);
     for (const menu of sides) kit.fill(menu, data.names.map((name, i) => [i, name]),
@@ -124,18 +125,6 @@ const stagesView = contents.stages && (() => {
 
   // ---- drawing ----
 
-  /** Colours of the points by the label that is chosen: {entries, colour, hidden}. */
-  function classify() {
-    const values = state.label === CLUSTER ? keys.map(clusterOf)
-      : Array.from(data.labels[state.label] ?? keys.map(() => "all"));
-    if (typeof values[0] === "number" && new Set(values).size > MOST_CLASSES)
-      return { ...scaleOf(state.label, values, 0.02), hidden: () => false };
-    const names = values.map((value) => (known(value) ? `${value}` : "none"));
-    const { entries, entryOf } = classesOf(names);
-    return { entries: entries.map((entry) => ({ ...entry, symbol: "circle" })),
-      colour: (i) => entryOf(names[i]).colour, hidden: (i) => entryOf(names[i]).hidden };
-  }
-
   const last = () => data.names.length - 1;
   const stageShown = () => Math.round(state.compare ? state.right : state.at);
 
@@ -154,18 +143,18 @@ const stagesView = contents.stages && (() => {
     .join("\n");
 
   /** One stage, or what lies between two. */
-  function panel(at, { colour, hidden }) {
+  function panel(at, looks) {
     const stage = Math.round(at);
-    const visible = range(keys.length).filter((i) => !hidden(i));
+    const visible = range(keys.length).filter((i) => !looks.hidden(i));
     const followed = [...selection.keys].filter((key) => rows.has(key)).map((key) => rows.get(key));
     const chosen = new Set(followed);
     const of = (look) => (k) => look(visible[k]);
     const ways = followed.slice(0, MOST_FOLLOWED).flatMap((i) =>
       [...range(Math.floor(at + 1e-6) + 1).map((e) => placeAt(i, e)), placeAt(i, at), null]);
     return { title: data.names[stage], layers: [
-      { kind: "points", places: visible.map((i) => placeAt(i, at)), colour: of(colour),
+      { kind: "points", places: visible.map((i) => placeAt(i, at)), colour: of(looks.colour),
         size: of((i) => (chosen.has(i) ? 5 : 3)),
-        symbol: of((i) => (markOf(i, stage) === data.marks[1] ? "cross" : "circle")),
+        symbol: of((i) => (markOf(i, stage) === data.marks[1] ? "cross" : looks.symbol(i))),
         alpha: of((i) => (!chosen.size || chosen.has(i) ? 0.85 : 0.25)),
         text: of((i) => `${itemWords(i)}\n${markOf(i, stage)}`), pick: of((i) => keys[i]) },
       { kind: "line", places: ways, colour: kit.ink("--ink"), width: 1.5 }] };
@@ -173,7 +162,8 @@ const stagesView = contents.stages && (() => {
 
   function draw(plane) {
     body.hidden = !keys.length;
-    const classes = classify();
+    const looks = looksOf(state.label, state.label === CLUSTER ? keys.map(clusterOf)
+      : data.labels[state.label] ?? keys.map(() => "all"), [], 0.02);
     slider.value = state.at;
     stageName.value = data.names[Math.round(state.at)] ?? "";
     for (const menu of sides) menu.parentElement.hidden = !state.compare;
@@ -181,10 +171,10 @@ const stagesView = contents.stages && (() => {
       control.disabled = state.compare || last() < 1;
     compare.disabled = last() < 1;
     const shownAt = !keys.length ? [] : state.compare ? [state.left, state.right] : [state.at];
-    plane.draw(shownAt.map((at) => panel(at, classes)), { dims: state.dims, limits,
+    plane.draw(shownAt.map((at) => panel(at, looks)), { dims: state.dims, limits,
       key: `stages ${data.names} ${state.dims} ${state.compare}` });
-    plane.explain(!keys.length ? [] : data.wrong ? [...classes.entries,
-      { name: `${data.marks[1]} at that stage`, symbol: "cross" }] : classes.entries, toggle);
+    plane.explain([...looks.entries, ...(data.wrong
+      ? [{ name: `${data.marks[1]} at that stage`, symbol: "cross" }] : [])], toggle);
     return data.words ?? "";
   }
 

@@ -20,6 +20,7 @@ from turnstream.stream.errors import ConfigError
 
 from ....networks import TINY, random_model
 from ....web.chromium import Tab, open_tab_of
+from ..paths.test_page import set_to
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +217,7 @@ async def test_the_page_plays_steps_follows_and_compares(
         await tab.until("stagesView.state.at === 1 && !stagesView.state.playing", 55)
         # The way of the point that is followed: two stages, where it is now, a gap.
         assert await tab.value("page.plane.panels[0].layers[1].places.length") == 4
-        await tab.click("#compare")
+        await set_to(tab, "#compare", "true")
         assert await tab.value("page.plane.panels.map((p) => p.title)") == ["before", "after"]
         assert tab.complaints == []
 
