@@ -7,7 +7,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -386,6 +387,19 @@ def test_the_command_writes_the_page_of_several_projections(
 # ---- in a browser ----
 
 
+@asynccontextmanager
+async def shown_page(
+    browser: str, page: Path, ready: str = "page.plane.look"
+) -> AsyncIterator[Tab]:
+    """A page in a tab; it must not complain."""
+    async with open_tab_of(browser) as tab:
+        await tab.size(1280, 1200)
+        await tab.go(page.as_uri())
+        await tab.until(ready)
+        yield tab
+        assert tab.complaints == []
+
+
 async def chosen(tab: Tab) -> dict[str, str]:
     """The moment that the page shows."""
     return await tab.value("({...document.querySelector('#who').dataset})")
@@ -429,12 +443,6 @@ def made(
     return explorer(tiny_collection, projections, out, points=POINTS).path
 
 
-async def opened(tab: Tab, made: Path) -> None:
-    await tab.size(1280, 1200)
-    await tab.go(made.as_uri())
-    await tab.until("document.querySelector('#who').dataset.frame")
-
-
 async def test_in_a_browser_a_point_leads_to_its_moment_and_a_moment_to_its_point(
     made: Path, contents: dict[str, Any], browser: str
 ) -> None:
@@ -443,8 +451,7 @@ async def test_in_a_browser_a_point_leads_to_its_moment_and_a_moment_to_its_poin
     inside = np.abs(shown["points"]) < np.percentile(np.abs(shown["points"]), 95, axis=0)
     lonely = np.where(inside.all(axis=1), (apart + np.diag([np.inf] * len(apart))).min(axis=1), 0)
     index = int(np.argmax(lonely))
-    async with open_tab_of(browser) as tab:
-        await opened(tab, made)
+    async with shown_page(browser, made, "document.querySelector('#who').dataset.frame") as tab:
         assert f"speaking ({(points['situation'] == 1).sum()})" in await tab.value(LEGEND)
         await drag(tab, await tab.value(PIXEL.format(place=shown["points"][index].tolist())))
         moment = {name: int(points[name][index]) for name in ("number", "frame", "speaker")}
@@ -479,7 +486,6 @@ async def test_in_a_browser_a_point_leads_to_its_moment_and_a_moment_to_its_poin
         assert await tab.value("page.plane.look.dims") == 3
         for name in ("situation", "p_shift", "dialogue", "split", "contrast 2", "cluster"):
             await set_to(tab, "#show", name)
-        assert tab.complaints == []
 
 
 async def places_are(tab: Tab, expected: Sequence[Sequence[float]]) -> None:
@@ -494,8 +500,7 @@ async def test_a_lasso_selects_what_lies_in_it_and_its_clusters_become_a_label(
     made: Path, contents: dict[str, Any], tiny_collection: Collection, tmp_path: Path, browser: str
 ) -> None:
     places, points = contents["projections"][0]["points"], contents["points"]
-    async with open_tab_of(browser) as tab:
-        await opened(tab, made)
+    async with shown_page(browser, made, "document.querySelector('#who').dataset.frame") as tab:
         await set_to(tab, "#drag", "lasso")
         middle = np.median(places, axis=0)
         low, high = places.min(axis=0) - 1, places.max(axis=0) + 1
@@ -524,7 +529,6 @@ async def test_a_lasso_selects_what_lies_in_it_and_its_clusters_become_a_label(
         await tab.click("#view-paths")  # what is selected is so in every view
         assert f"Selected: {len(inside)} points" in await tab.text("#selection h2")
         (tmp_path / "clusters.csv").write_text(await tab.value("clustersAsCsv()"))
-        assert tab.complaints == []
     collection = changed_copy(tiny_collection, tmp_path / "copy")
     join_labels(collection, tmp_path / "clusters.csv")
     labels = [collection.frames(number, ["cluster"])["cluster"] for number in range(3)]
