@@ -9,15 +9,14 @@ const { projections } = contents;
 const shared = { projection: 0, hidden: new Set() }; // by all views
 const shown = () => projections[shared.projection];
 
-/** The place of a frame, or of the one before it that was placed; null outside of what is
+/** The place of a moment, or of the frame before it that was placed; null outside of what is
  *  embedded. */
-function placeOf(number, frame, speaker) {
+function placeOf(moment) {
   const { tracks, every } = shown();
-  if (frame < 0 || frame >= dialogues[number].embedded) return null;
+  const { number, frame, speaker } = moment ?? {};
+  if (!(frame >= 0 && frame < dialogues[number].embedded)) return null;
   return kit.row(tracks[number], Math.floor(frame / every) * 2 + speaker);
 }
-
-// ---- points that can be chosen ----
 
 const frameKey = (number, frame, speaker) => `f${number}:${frame}:${speaker}`;
 const partsOf = (key) => key.slice(1).split(":").map(Number);
@@ -42,8 +41,6 @@ function eventItem(key, frame = -1) {
       "words end as": event.ending, dialogue: event.dialogue, split: event.split,
       role: ["speaker", "listener"][role], ...event.labels } };
 }
-
-// ---- classes ----
 
 /** Classes of points, by the name of each point's: entries of a legend, those of `first` first,
  *  and the entry of a name. Of too many the largest are told apart. */

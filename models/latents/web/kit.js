@@ -47,8 +47,6 @@ const kit = (() => {
       ...(titles.length ? [line("th", titles)] : []), ...rows.map((cells) => line("td", cells)));
   }
 
-  // ---- controls ----
-
   /** Other options for a menu: [value, words] or [value, words, heading]. */
   function fill(menu, options, value) {
     menu.replaceChildren();
@@ -113,8 +111,6 @@ const kit = (() => {
       pressed.preventDefault();
     });
   }
-
-  // ---- drawing ----
 
   /** The pen of a canvas, which is cleared, in CSS pixels. */
   function penOf(canvas) {

@@ -33,7 +33,9 @@ const page = (() => {
 
   function draw() {
     words.textContent = found.view.draw(plane);
-    plane.mark(null, found.view.own ? [] : [...selection.keys].map(ringOf).filter(Boolean));
+    const drawn = new Map(plane.hits.map((hit) => [hit.pick, hit.place]));
+    plane.mark(null, found.view.own ? [] : [...selection.keys].map((key) => drawn.get(key)
+      ?? placeOf(itemOf(key)?.moment)).filter(Boolean)); // rings
     mark(now.playing ? now.playing.frame : now.moment?.frame);
   }
 
@@ -41,20 +43,10 @@ const page = (() => {
   function mark(frame) {
     if (found.view.own || !now.moment || frame === undefined) return plane.mark([]);
     const { number, speaker } = now.moment;
-    return plane.mark([0, 1].flatMap((whose) => {
-      const place = placeOf(number, frame, whose);
-      const trail = range(Math.round(TRAIL_S * rate))
-        .map((back) => placeOf(number, frame - back, whose)).filter(Boolean);
-      return place ? [{ place, words: `${whose}`, strong: whose === speaker, trail,
-        dash: whose ? [4, 3] : [] }] : [];
-    }));
-  }
-
-  /** Where a selected point has its ring: where the view draws it, or where its moment lies. */
-  function ringOf(key) {
-    const moment = itemOf(key)?.moment;
-    return found.view.where(key)
-      ?? (moment ? placeOf(moment.number, moment.frame, moment.speaker) : null);
+    const trails = [0, 1].map((whose) => range(Math.round(TRAIL_S * rate))
+      .map((back) => placeOf({ number, frame: frame - back, speaker: whose })));
+    return plane.mark(trails.map((trail, whose) => ({ place: trail[0], words: `${whose}`,
+      strong: whose === speaker, trail, dash: whose ? [4, 3] : [] })).filter((m) => m.place));
   }
 
   /** Go to a point, hear it, and select it if the view follows what is selected. */

@@ -47,8 +47,6 @@ const pathsView = contents.paths && (() => {
   const classOf = ([p, role]) => (state.view === "mistakes" ? outcome : GROUPS[state.group][1])(
     list[p], role, keyOf(p, role));
 
-  // ---- controls ----
-
   const controls = element(left, "div");
   const act = () => page.draw();
   const bar = new kit.Controls(controls, { state, act });
@@ -95,8 +93,6 @@ const pathsView = contents.paths && (() => {
   element(below, "p", { className: "note" }, lacking && "Cannot be grouped by what is the same of "
     + `all events, or unknown: ${lacking}.`);
 
-  // ---- places ----
-
   const times = () => Array.from(shown().paths.times_s);
   const lastOf = (p) => shown().paths.last[p];
   const stepAt = (seconds) => times().findLastIndex((time) => time <= seconds + 1e-6);
@@ -133,8 +129,6 @@ const pathsView = contents.paths && (() => {
     const found = Map.groupBy(members, (member) => entryOf(classOf(member)));
     return entries.map((entry) => ({ entry, members: found.get(entry) ?? [] }));
   }
-
-  // ---- what is drawn and said ----
 
   const entries = new Map(); // of the legend
   const on = { paths, list, state, keyOf, grouped, placeAt, pathOf, lastOf, times, stepAt };
@@ -192,8 +186,6 @@ const pathsView = contents.paths && (() => {
     return wordsOf.note(picked.flatMap(({ places }) => places));
   }
 
-  // ---- what the selection asks ----
-
   function item(key) {
     const event = eventItem(key);
     if (event && rows.has(partsOf(key)[0])) event.labels["distance to the other class"] =
@@ -215,11 +207,9 @@ const pathsView = contents.paths && (() => {
   }
 
   const follows = (key) => state.view !== "conversation" && rowOf(key) !== undefined;
-  const where = (key) => (follows(key)
-    ? placeAt(rowOf(key), partsOf(key)[1], lastOf(rowOf(key))) : null);
 
   return {
-    name: "paths", words: "Paths", controls, below, state, draw, item, near, where, follows,
+    name: "paths", words: "Paths", controls, below, state, draw, item, near, follows,
     keys: () => drawnKeys,
     start: () => (state.view === "conversation"
       ? go({ number: conversation.number, speaker: 0, frame: Math.round(state.from * rate) })

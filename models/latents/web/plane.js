@@ -126,8 +126,8 @@ class Plane {
       ? [...this.pixel(place, panel), i] : null));
   }
 
-  hit([x, y, , i], { text, pick }) {
-    if (text || pick) this.hits.push({ x, y, i, text, pick: pick && pick(i) });
+  hit([x, y, , i], { places, text, pick }) {
+    if (text || pick) this.hits.push({ x, y, i, text, place: places[i], pick: pick && pick(i) });
   }
 
   points(pen, layer, panel) {

@@ -27,8 +27,6 @@ const pointsView = contents.points && (() => {
     .map(([words, valueOf]) => [words, valueOf(i)]));
   SHOWN.cluster = ["cluster that was kept", (i) => clusterOf(keys[i])];
 
-  // ---- controls ----
-
   const controls = element(left, "div");
   const act = () => page.draw();
   new kit.Controls(controls, { state, act }).choice("show", "Show", [
@@ -48,8 +46,6 @@ const pointsView = contents.points && (() => {
       whenSlider.value = state.when = far.indexOf(Math.min(...far));
       page.draw();
     });
-
-  // ---- points and events ----
 
   const contrast = () => (state.show.startsWith("contrast ")
     ? Number(state.show.split(" ")[1]) : null);
@@ -144,8 +140,6 @@ const pointsView = contents.points && (() => {
     apartStrip.show(whens[state.when]);
   }
 
-  // ---- what the selection asks ----
-
   const item = (key) => (rows.has(key) ? frameItem(key, labelsOf(rows.get(key)))
     : eventItem(key, contents.event_frames[partsOf(key)[0] * whens.length + state.when]));
 
@@ -158,16 +152,8 @@ const pointsView = contents.points && (() => {
       .map((i) => `e${i}:${role}`);
   }
 
-  /** The place of a point, where frames or events are shown. */
-  function where(key) {
-    if (rows.has(key)) return contrast() === null ? kit.row(shown().points, rows.get(key)) : null;
-    if (!key.startsWith("e") || contrast() === null) return null;
-    const { place } = eventPoint(...partsOf(key));
-    return Number.isNaN(place[0]) ? null : place;
-  }
-
   return {
-    name: "points", words: "Points", controls, draw, item, near, where,
+    name: "points", words: "Points", controls, draw, item, near,
     keys: () => drawn.map((point) => point.key),
     start: () => {
       const first = events.findIndex((e) => ["shift", "hold"].includes(e.kind)
