@@ -11,7 +11,7 @@ const page = (() => {
   const plane = new Plane(drawing, { onPick: (key, add) => (add ? select([key], true) : pick(key)),
     onLasso: select });
   const found = { views, plane, view: views.find((view) => view.name === contents.opens)
-    ?? views[0], draw, show, mark, pick };
+    ?? views[0], draw, show, mark, pick, keys };
   const buttons = views.map((view) => tabs.button(`view-${view.name}`, view.words,
     () => show(view)));
   const projectionMenu = tabs.choice("projection", "Projection",
@@ -33,10 +33,15 @@ const page = (() => {
 
   function draw() {
     words.textContent = found.view.draw(plane);
-    const drawn = new Map(plane.hits.map((hit) => [hit.pick, hit.place]));
-    plane.mark(null, found.view.own ? [] : [...selection.keys].map((key) => drawn.get(key)
-      ?? placeOf(itemOf(key)?.moment)).filter(Boolean)); // rings
+    plane.mark(null, found.view.own ? [] : rings());
     mark(now.playing ? now.playing.frame : now.moment?.frame);
+  }
+
+  /** Where what is selected is drawn, or else where its moment lies. */
+  function rings() {
+    const drawn = new Map(plane.hits.map((hit) => [hit.pick, hit.place]));
+    return [...selection.keys].map((key) => drawn.get(key) ?? placeOf(itemOf(key)?.moment))
+      .filter(Boolean);
   }
 
   /** Where the two speakers are in a frame, with a trail. */
@@ -47,6 +52,11 @@ const page = (() => {
       .map((back) => placeOf({ number, frame: frame - back, speaker: whose })));
     return plane.mark(trails.map((trail, whose) => ({ place: trail[0], words: `${whose}`,
       strong: whose === speaker, trail, dash: whose ? [4, 3] : [] })).filter((m) => m.place));
+  }
+
+  /** Of all points that are drawn. */
+  function keys() {
+    return [...new Set(plane.hits.map((hit) => hit.pick))].filter(Boolean);
   }
 
   /** Go to a point, hear it, and select it if the view follows what is selected. */

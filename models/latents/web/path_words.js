@@ -1,4 +1,4 @@
-// What is said below paths: of groups, of the picture, and of the event that is chosen.
+// What is said below paths: of groups, and of the picture.
 
 /** `on` has what paths.js shows, and where it lies. */
 function pathWords({ paths, list, state, grouped, placeAt, lastOf }) {
@@ -42,15 +42,5 @@ function pathWords({ paths, list, state, grouped, placeAt, lastOf }) {
       + "near zero; axes are labelled with the true values.";
   }
 
-  /** A chosen event, and the nearest of the other class. */
-  function chosenWords([p]) {
-    const { nearest, distance, typical } = shown().paths;
-    const other = list[nearest[p]];
-    return `${list[p].dialogue}, ${list[p].split || "no split"}: ${inWords(list[p])}. Predicted: `
-      + `${list[p].predicted || "nothing"}. Nearest of the other class: `
-      + (other ? `${other.dialogue} ${inWords(other)}, ${said(distance[p])} away in the full `
-      + `states of the speakers (any two paths: ${said(typical)}, the median).` : "none.");
-  }
-
-  return { facetWords, note, chosenWords };
+  return { facetWords, note };
 }

@@ -88,7 +88,6 @@ const pathsView = contents.paths && (() => {
   const mistakesButton = picking.button("mistakes", "", () =>
     select(mistakes().map((p) => keyOf(p, state.whose[0]))), { hidden: !hasPrediction });
   const words = element(controls, "p", { id: "words" });
-  const chosenWords = element(controls, "p", { id: "chosen-words", ariaLive: "polite" });
   const below = element(kit.view, "div");
   element(below, "p", { className: "note" }, lacking && "Cannot be grouped by what is the same of "
     + `all events, or unknown: ${lacking}.`);
@@ -152,7 +151,6 @@ const pathsView = contents.paths && (() => {
   function eventPanels() {
     const found = facets();
     words.textContent = found.map(wordsOf.facetWords).join(" ");
-    chosenWords.textContent = chosen().map(wordsOf.chosenWords).join(" ");
     nearestButton.disabled = !chosen().length;
     mistakesButton.textContent = `select the mistakes (${mistakes().length} of `
       + `${inSplit().filter((p) => known(list[p].correct)).length})`;
@@ -169,17 +167,15 @@ const pathsView = contents.paths && (() => {
     });
   }
 
-  let drawnKeys = [];
   function draw(plane) {
     const whole = state.view === "conversation";
-    for (const part of [ofEvents.bar, picking.bar, below, chosenWords]) part.hidden = whole;
+    for (const part of [ofEvents.bar, picking.bar, below]) part.hidden = whole;
     ofConversation.bar.hidden = !whole;
     groupMenu.disabled = state.view === "mistakes";
     partsMenu.disabled = state.view === "mistakes";
     entries.clear();
     const panels = whole ? conversationPanels() : eventPanels();
     const picked = panels.flatMap(({ layers }) => layers).filter((layer) => layer.pick);
-    drawnKeys = [...new Set(picked.flatMap(({ places, pick }) => range(places.length).map(pick)))];
     plane.draw(panels, { dims: shown().dims, scale: state.log ? logarithmic : linear,
       ticks: true, key: `paths ${shared.projection} ${whole} ${state.log} ${panels.length}` });
     plane.explain([...entries.values()], toggle);
@@ -188,8 +184,11 @@ const pathsView = contents.paths && (() => {
 
   function item(key) {
     const event = eventItem(key);
-    if (event && rows.has(partsOf(key)[0])) event.labels["distance to the other class"] =
-      shown().paths.distance[rowOf(key)];
+    if (event && rows.has(event.moment.event)) {
+      const { distance, typical } = shown().paths;
+      event.labels[`distance to the other class (of any two ${said(typical)})`] =
+        distance[rowOf(key)];
+    }
     if (!/^f\d/.test(key)) return event;
     const [number, frame, speaker] = partsOf(key);
     const { id, situation, embedded } = dialogues[number];
@@ -210,7 +209,6 @@ const pathsView = contents.paths && (() => {
 
   return {
     name: "paths", words: "Paths", controls, below, state, draw, item, near, follows,
-    keys: () => drawnKeys,
     start: () => (state.view === "conversation"
       ? go({ number: conversation.number, speaker: 0, frame: Math.round(state.from * rate) })
       : goEvent(paths.events[0])),

@@ -154,7 +154,6 @@ const pointsView = contents.points && (() => {
 
   return {
     name: "points", words: "Points", controls, draw, item, near,
-    keys: () => drawn.map((point) => point.key),
     start: () => {
       const first = events.findIndex((e) => ["shift", "hold"].includes(e.kind)
         && e.start_s * rate < dialogues[e.number].embedded);

@@ -24,7 +24,8 @@ function shares(items, all) {
     const [here, everywhere] = [items, all].map((list) => list.map(({ labels }) => labels[name])
       .filter(known));
     if (!here.length) return [];
-    if (typeof here[0] === "number" && new Set(everywhere).size > 12) {
+    if (typeof here[0] === "number"
+      && (new Set(everywhere).size > 12 || !everywhere.every(Number.isInteger))) {
       const [mean, meanOfAll] = [here, everywhere]
         .map((values) => (sumOf(values) / values.length).toPrecision(3));
       return [`${name}: mean ${mean} (all: ${meanOfAll})`];
@@ -84,7 +85,7 @@ function saySelection() {
   }
   if (!keys.length) return note("Drag with “select (lasso)” around points, or click them with "
     + "Shift. What is selected stays so in every view of this page.");
-  const told = shares(keys.map(itemOf), page.view.keys().map((key) => page.view.item(key)));
+  const told = shares(keys.map(itemOf), page.keys().map((key) => page.view.item(key)));
   if (told.length) element(selecting, "p", { id: "shares" }, `${told.join("; ")}.`);
   const here = keys.filter((key) => page.view.item(key));
   const { near, share } = neighboursOf(here.slice(0, MOST_ASKED));
@@ -92,7 +93,7 @@ function saySelection() {
     element(selecting, "p", { id: "near-words" },
       `In the full states, ${Math.round(100 * share)} % of the nearest neighbours of the `
       + `selected points (of ${MOST_ASKED} at most) are selected, too (by chance `
-      + `${Math.round((100 * here.length) / page.view.keys().length)} %). `
+      + `${Math.round((100 * here.length) / page.keys().length)} %). `
       + `${counted(near.length, "other point")} lie near them:`);
     new kit.Controls(selecting).button("add-near", "select these, too",
       () => select([...keys, ...near.map(([key]) => key)]), { disabled: !near.length });

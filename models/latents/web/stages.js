@@ -225,7 +225,7 @@ const stagesView = contents.stages && (() => {
   take(data);
   return {
     name: "stages", words: "Stages", controls, draw, item, near, state, own: true,
-    keys: () => keys, follows: () => true,
+    follows: () => true,
     key: { " ": () => playStages.click(), ArrowRight: () => step(1), ArrowLeft: () => step(-1) },
     places: () => range(keys.length).map((i) => placeAt(i, state.at)),
   };

@@ -402,7 +402,7 @@ async def test_the_page_changes_scale_dimensions_groups_and_pairs_without_compla
         await tab.click("#nearest")
         nearest = "contents.paths.events[shown().paths.nearest[0]]"
         assert await tab.value(f"[...selection.keys].at(-1) === `e${{{nearest}}}:0`")
-        assert (await tab.text("#chosen-words")).count("Nearest of the other class") == 2
+        assert (await tab.text("#chosen")).count("distance to the other class") == 2
         wrong = "[...contents.paths.events].filter((i) => events[i].correct === false)"
         await tab.click("#mistakes")
         assert await tab.value(f"selection.keys.size === {wrong}.length")

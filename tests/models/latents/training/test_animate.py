@@ -236,7 +236,7 @@ async def test_moments_of_networks_are_heard_in_the_page(
     animation_page(animate(stages, "pca"), tmp_path / "page.html")
     assert stages.moments is not None
     async with shown_page(browser, tmp_path / "page.html") as tab:
-        await tab.value("page.pick(stagesView.keys()[0])")
+        await tab.value("page.pick(page.keys()[0])")
         moment = await tab.value("now.moment")
         found = {name: int(values[0]) for name, values in stages.moments.items()}
         assert {name: moment[name] for name in found} == found
@@ -297,7 +297,7 @@ async def test_a_file_that_is_dropped_has_its_own_places_its_batches_and_its_tex
     (tmp_path / "run.csv").write_text("\n".join(lines) + "\n")
     async with shown_page(browser, empty) as tab:
         await tab.drop(tmp_path / "run.csv")
-        await tab.until("stagesView.keys().length === 3")
+        await tab.until("page.keys().length === 3")
         assert await tab.text("#stage-name") == "epoch 1, batch 2"
         await tab.value("(stagesView.state.at = 1, page.draw())")
         assert await tab.text("#stage-name") == "epoch 1, batch 10"
@@ -334,7 +334,7 @@ async def test_files_that_cannot_be_shown_are_refused_in_the_page(
             for file, text in zip(files, texts, strict=True):
                 file.write_text(text)
             assert said in await choose_files(tab, *files)
-            assert await tab.value("stagesView.keys().length") == 0
+            assert await tab.value("page.keys().length") == 0
 
 
 def test_stages_written_by_others_make_a_page(made: Stages, tmp_path: Path) -> None:
