@@ -8,8 +8,8 @@ const page = (() => {
   kit.view.prepend(tabs.bar);
   const drawing = element(left, "div");
   const words = element(left, "p", { className: "note", id: "plane-words" });
-  const plane = new Plane(drawing, { onPick: (key, add) => (add ? select([key], true) : pick(key)),
-    onLasso: select });
+  const plane = new Plane(drawing, { textOf, onLasso: select,
+    onPick: (key, add) => (add ? select([key], true) : pick(key)) });
   const found = { views, plane, view: views.find((view) => view.name === contents.opens)
     ?? views[0], draw, show, mark, pick, keys };
   const buttons = views.map((view) => tabs.button(`view-${view.name}`, view.words,

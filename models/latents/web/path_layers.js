@@ -11,9 +11,9 @@ function pathLayers(on, explain) {
   const dots = (places, more) => ({ kind: "points", places, ...more });
   const halo = (places, width) => line(places, kit.ink("--paper"), { width, alpha: 0.9 });
   const single = ([p, role], colour, look) => line(pathOf(p, role), colour,
-    { text: () => inWords(list[p]), pick: () => keyOf(p, role), ...look });
+    { pick: () => keyOf(p, role), ...look });
   const lastDots = (members, look) => dots(members.map(([p, role]) => placeAt(p, role, lastOf(p))),
-    { text: (i) => inWords(list[members[i][0]]), pick: (i) => keyOf(...members[i]), ...look });
+    { pick: (i) => keyOf(...members[i]), ...look });
   const outline = (places, colour, look) => (places.length < LEAST_SPREAD ? []
     : [line(spread(places, shown().dims), colour, look)]);
   const fainter = (members) => Math.min(0.5, 14 / members.length); // the more there are
@@ -136,9 +136,8 @@ function pathLayers(on, explain) {
       const speaks = (i) => speaking[i * every * 2 + speaker] === 1;
       const found = [line(steps.map(placed), palette[speaker], look),
         timeDots(steps.map(placed), steps.map((i) => timeOf(i * every)),
-          (_, k) => (speaks(steps[k]) ? 4 : 2), {
-          text: (k) => frameItem(frameKey(number, steps[k] * every, speaker)).words,
-          pick: (k) => frameKey(number, steps[k] * every, speaker) })];
+          (_, k) => (speaks(steps[k]) ? 4 : 2),
+          { pick: (k) => frameKey(number, steps[k] * every, speaker) })];
       for (const [kind, shape] of [["shift", "diamond"], ["hold", "circle"]]) {
         const there = events.filter((e) => e.number === number && e.kind === kind
           && e.speaker === speaker && startOf(e) >= first && startOf(e) < last);
@@ -146,7 +145,7 @@ function pathLayers(on, explain) {
         explain({ name: `start of a silence: ${kind}`, colour: colours[kind], symbol: shape });
         found.push(dots(there.map((e) => placed(Math.floor(startOf(e) / every))), { size: 7,
           symbol: shape, colour: colours[kind], edge: kit.ink("--ink"), alpha: 1,
-          text: (k) => inWords(there[k]), pick: (k) => `e${events.indexOf(there[k])}:0` }));
+          pick: (k) => `e${events.indexOf(there[k])}:0` }));
       }
       return found;
     });

@@ -2,7 +2,7 @@
 // moves, zooms, turns (three dimensions), says what is under the pointer, and lets points be picked
 // or lassoed.
 //
-// Layers: {kind: "points", places, colour, symbol, size, hollow, alpha, edge, text, pick}
+// Layers: {kind: "points", places, colour, symbol, size, hollow, hidden, alpha, edge, text, pick}
 //         {kind: "line", places (null between lines), colour, width, dash, alpha, text, pick}
 //         {kind: "words", places, words}
 // Of points, all that says how they look, and of points and lines `text` and `pick`, may be
@@ -12,9 +12,10 @@ const NICE = [0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
 const GAP = 16; // between panels
 
 class Plane {
-  /** `onPick(pick, add)` of a click, `onLasso(picks, add)` of a lasso. */
-  constructor(holder, { onPick, onLasso }) {
-    Object.assign(this, { onPick, onLasso, panels: [], hits: [], marked: [], chosen: [],
+  /** `textOf(pick)` is said of what has no text of its own, `onPick(pick, add)` of a click,
+   *  `onLasso(picks, add)` of a lasso. */
+  constructor(holder, { textOf, onPick, onLasso }) {
+    Object.assign(this, { textOf, onPick, onLasso, panels: [], hits: [], marked: [], chosen: [],
       lasso: null, state: { drag: "move" } });
     const bar = new kit.Controls(holder, { state: this.state, act: () => undefined });
     bar.choice("drag", "Drag to", [["move", "move"], ["lasso", "select (lasso)"]], "drag");
@@ -132,7 +133,8 @@ class Plane {
 
   points(pen, layer, panel) {
     const { colour, symbol: shape = "circle", size = 3.5, hollow, alpha = 0.8, edge } = layer;
-    const pixels = this.pixelsOf(layer.places, panel).filter(Boolean);
+    const pixels = this.pixelsOf(layer.places, panel)
+      .filter((pixel, i) => pixel && !of(layer.hidden, i));
     if (this.look.dims === 3) pixels.sort((a, b) => a[2] - b[2]);
     for (const pixel of pixels) {
       const [x, y, , i] = pixel;
@@ -270,7 +272,7 @@ class Plane {
     this.render();
   }
 
-  nearest([x, y], able) {
+  nearest([x, y], able = () => true) {
     let [best, least] = [null, 144];
     for (const hit of this.hits) {
       const far = (hit.x - x) ** 2 + (hit.y - y) ** 2;
@@ -290,7 +292,7 @@ class Plane {
       this.above.setPointerCapture(event.pointerId);
     });
     on(["pointermove"], (event, at) => {
-      if (!from) return this.say(this.nearest(at, (hit) => hit.text && of(hit.text, hit.i)));
+      if (!from) return this.say(this.nearest(at));
       const [dx, dy] = [at[0] - from[0], at[1] - from[1]];
       if (!moved && Math.hypot(dx, dy) < 4) return undefined;
       moved = true;
@@ -324,7 +326,7 @@ class Plane {
     this.tip.hidden = !hit;
     this.above.style.cursor = hit?.pick ? "pointer" : "";
     if (!hit) return;
-    this.tip.textContent = of(hit.text, hit.i);
+    this.tip.textContent = hit.text ? of(hit.text, hit.i) : this.textOf(hit.pick);
     const right = hit.x > this.wide / 2;
     Object.assign(this.tip.style, { left: right ? "" : `${hit.x + 12}px`,
       right: right ? `${this.wide - hit.x + 12}px` : "", top: `${hit.y + 10}px` });

@@ -50,43 +50,26 @@ const pointsView = contents.points && (() => {
   const contrast = () => (state.show.startsWith("contrast ")
     ? Number(state.show.split(" ")[1]) : null);
 
-  const framePoint = (i) => ({
-    key: keys[i], place: kit.row(shown().points, i), stability: shown().stability[i],
-    text: () => `${frameItem(keys[i]).words}\n${situations[points.situation[i]]}\np(next) `
-      + `${said(points.p_next[i])}, p(shift) ${said(points.p_shift[i])}`,
-  });
+  // What is drawn: {key, place, stability, value to be coloured by}.
+  const framesBy = ([, valueOf]) => frames.map((i) => ({ key: keys[i], value: valueOf(i),
+    place: kit.row(shown().points, i), stability: shown().stability[i] }));
+  const eventsOf = ({ classes, events: members, first, by_role: both }) => [...members]
+    .flatMap((index, i) => (both ? [0, 1] : [state.whose]).map((role) => {
+      const at = (index * whens.length + state.when) * 2 + role;
+      return { key: `e${index}:${role}`, value: classes[both ? role : 1 - first[i]],
+        place: kit.row(shown().events, at), stability: shown().event_stability[at] };
+    })).filter(({ place }) => !Number.isNaN(place[0])); // which cannot be read at this time
 
-  /** An event, read at the time that is chosen; its place is NaN where it cannot be read then. */
-  function eventPoint(index, role) {
-    const at = (index * whens.length + state.when) * 2 + role;
-    return { key: `e${index}:${role}`, place: kit.row(shown().events, at),
-      stability: shown().event_stability[at],
-      text: () => `${events[index].dialogue}\n${inWords(events[index])}` };
-  }
-
-  /** Points of a contrast with the names of their classes. */
-  const contrasted = ({ classes, events: members, first, by_role: both }) => [...members]
-    .flatMap((index, i) => (both ? [0, 1] : [state.whose])
-      .map((role) => [eventPoint(index, role), classes[both ? role : 1 - first[i]]]))
-    .filter(([{ place }]) => !Number.isNaN(place[0]));
-
-  /** Frames with what they are coloured by. */
-  const coloured = ([, valueOf]) => frames.map((i) => [framePoint(i), valueOf(i)]);
-
-  let drawn = [];
   function draw(plane) {
     const { dims, points: places, landmarks } = shown();
     const chosen = contrasts[contrast()];
-    const list = chosen ? contrasted(chosen) : coloured(SHOWN[state.show]);
-    const looks = looksOf(SHOWN[state.show]?.[0], list.map(([, value]) => value),
+    const list = chosen ? eventsOf(chosen) : framesBy(SHOWN[state.show]);
+    const looks = looksOf(SHOWN[state.show]?.[0], list.map((point) => point.value),
       chosen?.classes ?? situations);
-    const visible = range(list.length).filter((i) => !looks.hidden(i));
     const soft = kit.ink("--soft");
-    drawn = visible.map((i) => list[i][0]);
-    const layers = [{ kind: "points", places: drawn.map((point) => point.place),
-      size: chosen ? 4.5 : 2.8, hollow: (k) => drawn[k].stability < contents.unstable,
-      colour: (k) => looks.colour(visible[k]), symbol: (k) => looks.symbol(visible[k]),
-      text: (k) => drawn[k].text(), pick: (k) => drawn[k].key },
+    const hollow = (i) => list[i].stability < contents.unstable; // NaN: not measured
+    const layers = [{ kind: "points", places: list.map((point) => point.place), ...looks, hollow,
+      size: chosen ? 4.5 : 2.8, pick: (i) => list[i].key },
     { kind: "words", places: Object.values(landmarks), words: Object.keys(landmarks) }];
     if (chosen) layers.unshift({ kind: "points", colour: soft, size: 1.5, alpha: 0.22,
       places: frames.map((i) => kit.row(places, i)) });
@@ -95,9 +78,9 @@ const pointsView = contents.points && (() => {
     plane.explain([...looks.entries, ...(chosen
       ? [{ name: `frames, for comparison (${frames.length})`, colour: soft }] : [])], toggle);
     sayApart();
-    const hollow = drawn.filter((point) => point.stability < contents.unstable).length;
-    return `Hollow: ${hollow} of ${counted(drawn.length, "point")}. ${hollowWords()} `
-      + `${shown().trust} ${shown().about}`;
+    const drawn = range(list.length).filter((i) => !looks.hidden(i));
+    return `Hollow: ${drawn.filter(hollow).length} of ${counted(drawn.length, "point")}. `
+      + `${hollowWords()} ${shown().trust} ${shown().about}`;
   }
 
   /** How far apart two classes are: in words at the time that is chosen, and as AUC by a line and

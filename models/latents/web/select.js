@@ -9,6 +9,12 @@ const selection = { keys: new Set(), clusters: [], names: new Map() };
 const selecting = element(right, "section", { id: "selection" });
 const itemOf = (key) => [page.view, ...page.views].map((view) => view.item(key)).find(Boolean);
 
+/** What is known of a point, as lines. */
+const labelsOf = ({ labels }) => Object.entries(labels).filter(([, value]) => known(value))
+  .map(([name, value]) => `${name} ${typeof value === "number" ? Number(value.toPrecision(4))
+    : value}`);
+const textOf = (key) => [itemOf(key).words, ...labelsOf(itemOf(key))].join("\n");
+
 function select(keys, add = false) {
   const remove = add && keys.length === 1 && selection.keys.has(keys[0]);
   if (!add) selection.keys.clear();
@@ -101,10 +107,7 @@ function saySelection() {
       (_, place) => `near ${near[place][1]} of them`);
   }
   note(`All of them, or the first ${MOST_LISTED}:`);
-  const shortly = (value) => (typeof value === "number" ? Number(value.toPrecision(4)) : value);
-  return listPoints("chosen", keys.slice(0, MOST_LISTED), ({ labels }) => Object.entries(labels)
-    .filter(([, value]) => known(value)).map(([label, value]) => `${label} ${shortly(value)}`)
-    .join(", "));
+  return listPoints("chosen", keys.slice(0, MOST_LISTED), (item) => labelsOf(item).join(", "));
 }
 
 function setClusters(clusters) {

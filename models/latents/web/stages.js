@@ -43,8 +43,8 @@ const stagesView = contents.stages && (() => {
   const find = element(null, "input", { id: "find", type: "search", size: 14,
     placeholder: "text of a point" });
   element(second.bar, "label", {}, "find", find);
-  find.addEventListener("change", () => find.value && select(keys.filter((_, i) =>
-    itemWords(i).toLowerCase().includes(find.value.toLowerCase()))));
+  find.addEventListener("change", () => find.value && select(keys.filter((key) =>
+    textOf(key).toLowerCase().includes(find.value.toLowerCase()))));
   const sides = ["left", "right"].map((side) => second.choice(side, side, [], side));
 
   // ---- data ----
@@ -138,25 +138,20 @@ const stagesView = contents.stages && (() => {
 
   /** What is known of a point at a stage: "" or one of the two marks. */
   const markOf = (i, stage) => data.marks[data.wrong?.[stage * keys.length + i]] ?? "";
-  const itemWords = (i) => [data.ids[i], ...Object.entries(data.labels)
-    .filter(([, values]) => known(values[i])).map(([name, values]) => `${name}: ${values[i]}`)]
-    .join("\n");
 
   /** One stage, or what lies between two. */
   function panel(at, looks) {
     const stage = Math.round(at);
-    const visible = range(keys.length).filter((i) => !looks.hidden(i));
     const followed = [...selection.keys].filter((key) => rows.has(key)).map((key) => rows.get(key));
     const chosen = new Set(followed);
-    const of = (look) => (k) => look(visible[k]);
     const ways = followed.slice(0, MOST_FOLLOWED).flatMap((i) =>
       [...range(Math.floor(at + 1e-6) + 1).map((e) => placeAt(i, e)), placeAt(i, at), null]);
     return { title: data.names[stage], layers: [
-      { kind: "points", places: visible.map((i) => placeAt(i, at)), colour: of(looks.colour),
-        size: of((i) => (chosen.has(i) ? 5 : 3)),
-        symbol: of((i) => (markOf(i, stage) === data.marks[1] ? "cross" : looks.symbol(i))),
-        alpha: of((i) => (!chosen.size || chosen.has(i) ? 0.85 : 0.25)),
-        text: of((i) => `${itemWords(i)}\n${markOf(i, stage)}`), pick: of((i) => keys[i]) },
+      { kind: "points", ...looks, places: keys.map((_, i) => placeAt(i, at)),
+        size: (i) => (chosen.has(i) ? 5 : 3),
+        symbol: (i) => (markOf(i, stage) === data.marks[1] ? "cross" : looks.symbol(i)),
+        alpha: (i) => (!chosen.size || chosen.has(i) ? 0.85 : 0.25),
+        pick: (i) => keys[i] },
       { kind: "line", places: ways, colour: kit.ink("--ink"), width: 1.5 }] };
   }
 

@@ -302,8 +302,8 @@ async def test_a_file_that_is_dropped_has_its_own_places_its_batches_and_its_tex
         await tab.value("(stagesView.state.at = 1, page.draw())")
         assert await tab.text("#stage-name") == "epoch 1, batch 10"
         assert await tab.value("stagesView.places()") == [[0, 0], [1, 10], [2, 20]]
-        text = await tab.value("page.plane.hits.map((hit) => hit.text(hit.i)).join()")
-        assert 'words: say "2", please' in text
+        text = await tab.value("page.keys().map(textOf).join()")
+        assert 'words say "2", please' in text
 
 
 REFUSED = [
