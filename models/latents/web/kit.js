@@ -60,9 +60,6 @@ const kit = (() => {
     menu.value = value;
   }
 
-  const button = (parent, id, words, act, more = {}) => element(parent, "button",
-    { id, type: "button", onclick: act, ...more }, words);
-
   /** A line of controls. Each is `to` set the value of `state` of this name, after which `act` is
    *  called, or is a function of its value. */
   class Controls {
@@ -94,7 +91,8 @@ const kit = (() => {
     }
 
     button(id, words, act, more = {}) {
-      return button(this.bar, id, words, act, { ariaLabel: more.title, ...more });
+      return element(this.bar, "button",
+        { id, type: "button", onclick: act, ariaLabel: more.title, ...more }, words);
     }
   }
 
@@ -213,6 +211,6 @@ const kit = (() => {
 
   return {
     contents, view, dark, palette, ink, speakerInks, range, counted, clock, known, row, element,
-    table, fill, button, Controls, onKeys, penOf, stroke, Strip, colours: contents.colours ?? {},
+    table, fill, Controls, onKeys, penOf, stroke, Strip, colours: contents.colours ?? {},
   };
 })();

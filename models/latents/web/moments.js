@@ -97,9 +97,9 @@ function step(by) {
   goFrame(now.moment?.frame + by);
 }
 
-function goEvent(index, heard = false) {
+function goEvent(index) {
   const { number, speaker } = events[index];
-  go({ number, speaker, frame: startOf(events[index]), event: index }, heard);
+  go({ number, speaker, frame: startOf(events[index]), event: index });
 }
 
 /** What is known of a moment, as sentences. */
@@ -155,16 +155,14 @@ function drawDialogue() {
   const listed = unique(events.filter((e) => e.number === number && e.start_s * rate < embedded));
   kit.fill(eventMenu, [["", counted(listed.length, "moment")],
     ...listed.map((e) => [events.indexOf(e), inWords(e)])], "");
+  const speaks = (frame, speaker) => speaking[frame * 2 + speaker] ?? 0;
+  const edges = [0, 1].map((speaker) => range(embedded + 1) // of speech: begin, end, begin, ...
+    .filter((frame) => speaks(frame, speaker) !== speaks(frame - 1, speaker)));
   overview.set([0, Math.max(embedded / rate, 0.1)], (pen) => {
     for (const speaker of [0, 1]) {
+      const at = edges[speaker].map((frame) => overview.at(frame / rate));
       pen.fillStyle = kit.speakerInks()[speaker];
-      for (let x = overview.left; x < overview.wide; x++) {
-        const [from, to] = [x, x + 1].map((p) => Math.floor(overview.timeAt(p) * rate));
-        const spoken = range(Math.max(1, to - from)).map((i) => speaking[(from + i) * 2 + speaker]);
-        pen.globalAlpha = 0.08 + 0.92 * (sumOf(spoken) / spoken.length || 0);
-        pen.fillRect(x, 18 + speaker * 20, 1, 18);
-      }
-      pen.globalAlpha = 1;
+      at.forEach((x, i) => i % 2 || pen.fillRect(x, 18 + speaker * 20, at[i + 1] - x, 18));
       pen.fillStyle = kit.ink("--soft");
       pen.fillText(`${speaker}`, 12, 32 + speaker * 20);
     }

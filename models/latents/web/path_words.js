@@ -2,15 +2,17 @@
 
 /** `on` has what paths.js shows, and where it lies. */
 function pathWords({ paths, list, state, grouped, placeAt, lastOf }) {
+  const SELECTED = `Selected paths, ${DASHES.length} at most, are bold: marked are the start of `
+    + "the event, the last point, in the colour and shape of what was predicted, and the end.";
   const NOTES = {
     conversation: "Large dots: this speaker is speaking.",
     paths: "Dots become larger, and their colour changes, with time. Thick: the mean of a group, "
       + "hollow symbols at the beginning of the window and at the start of the event, a filled one "
-      + `${paths.judged_s} s into it; ellipses there are one standard deviation.`,
+      + `${paths.judged_s} s into it; ellipses there are one standard deviation. ${SELECTED}`,
     last: `Each point is the state when the decision is read, ${paths.judged_s} s into the event, `
-      + "or at its end if it is over before; ellipses are one standard deviation.",
+      + `or at its end if it is over before; ellipses are one standard deviation. ${SELECTED}`,
     mistakes: "Lines have the colour of what came true, markers, at the last points, that of what "
-      + "was predicted; grey paths were predicted right.",
+      + `was predicted; grey paths were predicted right. ${SELECTED}`,
   };
 
   /** How many paths of each group are shown, and how far apart the groups are. */

@@ -60,8 +60,8 @@ function listPoints(id, keys, last) {
   const rows = keys.map((key, place) => {
     const item = itemOf(key);
     const words = item.moment && soundOf(item.moment) ? "hear" : "go there";
-    const act = item.moment ? kit.button(null, "", words, () => go(item.moment, true),
-      { ariaLabel: `${words} ${item.words}` }) : "";
+    const act = item.moment ? new kit.Controls(null).button("", words,
+      () => go(item.moment, true), { title: `${words} ${item.words}` }) : "";
     return [act, item.words, last(item, place)];
   });
   kit.table(holder, [], rows);

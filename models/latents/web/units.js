@@ -55,6 +55,7 @@
     const layout = { height: 460, paper_bgcolor: "transparent", plot_bgcolor: "transparent",
       font: { color: kit.ink("--ink"), family: "system-ui, sans-serif", size: 13 },
       margin: { l: 48, r: 12, t: 28, b: 42 }, yaxis: { autorange: "reversed", automargin: true },
+      modebar: { bgcolor: "transparent" },
       xaxis: { title: { text: "units, those that track the same beside each other" },
         showticklabels: false } };
     // Nothing leaves the page: plotly's button that uploads a chart goes, too.
