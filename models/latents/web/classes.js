@@ -3,8 +3,9 @@
 
 const MOST_CLASSES = 10; // that a legend tells apart
 const UNKNOWN_INK = "#888888";
-const UNTOLD = new Set(["unknown", "none", "not predicted", "neither shift nor hold", "the others",
-  "others", "in no cluster"]);
+const UNTOLD = new Set(["unknown", "none", "the others", "others", "in no cluster"]);
+const CLUSTER = "cluster that was kept";
+const OUTCOME = "true and predicted class";
 const { projections } = contents;
 const shared = { projection: 0, hidden: new Set() }; // by all views
 const shown = () => projections[shared.projection];
@@ -37,21 +38,23 @@ function eventItem(key, frame = -1) {
   return { key, words: `${event.dialogue} ${inWords(event)}${role ? ", the other speaker" : ""}`,
     moment: { number: event.number, frame: frame >= 0 ? frame : startOf(event),
       speaker: role ? 1 - event.speaker : event.speaker, event: index },
-    labels: { kind: event.kind, "was predicted": judged(event), "p(shift)": event.p_shift,
-      "words end as": event.ending, dialogue: event.dialogue, split: event.split,
-      role: ["speaker", "listener"][role], ...event.labels } };
+    labels: { kind: event.kind, "true class": event.true, "predicted class": event.predicted,
+      [OUTCOME]: event.predicted && `${event.true} taken for ${event.predicted}`,
+      "was predicted": judged(event), "p(shift)": event.p_shift, "words end as": event.ending,
+      dialogue: event.dialogue, split: event.split, role: ["speaker", "listener"][role],
+      channel: `channel ${role ? 1 - event.speaker : event.speaker}`, ...event.labels } };
 }
 
 /** Classes of points, by the name of each point's: entries of a legend, those of `first` first,
  *  and the entry of a name. Of too many the largest are told apart. */
-function classesOf(names, first = [], most = MOST_CLASSES) {
+function classesOf(names, first = []) {
   const counts = new Map();
   for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
   const rank = (name) => (UNTOLD.has(name) ? first.length + 1
     : first.indexOf(name) < 0 ? first.length : first.indexOf(name));
   const larger = (a, b) => counts.get(b) - counts.get(a);
   const found = [...counts.keys()].sort(larger);
-  const told = found.slice(0, found.length > most ? most - 1 : most)
+  const told = found.slice(0, found.length > MOST_CLASSES ? MOST_CLASSES - 1 : MOST_CLASSES)
     .sort((a, b) => rank(a) - rank(b));
   if (told.length < found.length) {
     const few = found.slice(told.length);

@@ -7,45 +7,30 @@ const pathsView = contents.paths && (() => {
   const rows = new Map([...paths.events].map((index, p) => [index, p]));
   const FIRST = ["shift", "hold", "gap", "pause", "overlap", "backchannel", "correct", "wrong",
     "speaker", "listener", "question", "statement"]; // their order
-  const MOST_GROUPS = 8;
   const hasPrediction = list.some((e) => e.predicted);
   const splits = [...new Set(list.map((e) => e.split))];
   const splitName = (name) => name || "no split";
   const followable = Object.keys(dialogues).filter((i) => dialogues[i].embedded).map(Number);
   const keyOf = (p, role) => `e${paths.events[p]}:${role}`;
 
-  // ---- what paths can be grouped by: [words, of an event, its role and its key] ----
-
-  const outcome = (e) => (e.predicted ? `${e.true} taken for ${e.predicted}` : "not predicted");
-  const ALWAYS = ["none", "kind", "role", "channel", "cluster"];
-  const GROUPS = {
-    none: ["nothing", () => "all"],
-    kind: ["kind of event", (e) => e.kind],
-    true: ["true class", (e) => e.true || "neither shift nor hold"],
-    predicted: ["predicted class", (e) => e.predicted || "not predicted"],
-    correct: ["correct or wrong", (e) => judged(e) || "not predicted"],
-    outcome: ["true and predicted class", outcome],
-    role: ["speaker or listener", (_, role) => ["speaker", "listener"][role]],
-    channel: ["channel", (e, role) => `channel ${role ? 1 - e.speaker : e.speaker}`],
-    ending: ["question or statement", (e) => e.ending || "unknown"],
-    dialogue: ["dialogue", (e) => e.dialogue],
-    split: ["split", (e) => splitName(e.split)],
-    cluster: ["cluster that was kept", (_, __, key) => clusterOf(key)],
-    ...Object.fromEntries(Object.keys(list[0]?.labels ?? {}) // of the user's own
-      .map((name) => [`label ${name}`, [name, (e) => e.labels[name] || "unknown"]])),
-  };
-  const alike = Object.keys(GROUPS).filter((name) => !ALWAYS.includes(name)
-    && new Set(list.map(GROUPS[name][1])).size < 2);
-  const lacking = alike.map((name) => GROUPS[name][0]).join(", ");
-  for (const name of alike) delete GROUPS[name];
+  // Paths are grouped by labels that differ.
+  const labels = list.map((_, p) => [0, 1].map((role) => eventItem(keyOf(p, role)).labels));
+  const names = Object.keys(labels[0][0]).filter((name) => name !== "p(shift)");
+  const differs = (name) => new Set(labels.flat().map((found) => found[name])).size > 1;
+  const groups = ["nothing", ...names.filter(differs), CLUSTER];
+  const lacking = names.filter((name) => !differs(name)).join(", ");
 
   const { conversation } = paths;
   const state = { view: conversation ? "conversation" : "paths", log: false,
-    whose: [paths.whose], group: "true" in GROUPS ? "true" : "kind", split: "all",
+    whose: [paths.whose], split: "all",
+    group: ["true class", "kind", "nothing"].find((name) => groups.includes(name)),
     parts: "time means", channel: [0, 1],
     from: conversation?.start_s ?? 0, length: conversation?.seconds ?? 10 };
-  const classOf = ([p, role]) => (state.view === "mistakes" ? outcome : GROUPS[state.group][1])(
-    list[p], role, keyOf(p, role));
+  function classOf([p, role]) {
+    const group = state.view === "mistakes" ? OUTCOME : state.group;
+    if (group === CLUSTER) return clusterOf(keyOf(p, role));
+    return group === "nothing" ? "all" : labels[p][role][group] || "unknown";
+  }
 
   const controls = element(left, "div");
   const act = () => page.draw();
@@ -58,8 +43,8 @@ const pathsView = contents.paths && (() => {
   const ofEvents = new kit.Controls(controls, { state, act });
   ofEvents.choice("path-whose", "State of", [[[0], "the speaker before it"], [[1], "the listener"],
     [[0, 1], "both"]], "whose");
-  const groupMenu = ofEvents.choice("group", "Group by", Object.entries(GROUPS)
-    .map(([name, [words]]) => [name, words]), "group");
+  const groupMenu = ofEvents.choice("group", "Group by", groups.map((name) => [name, name]),
+    "group");
   ofEvents.choice("split", "Split", [["all", "all together"], ["apart", "each apart"],
     ...splits.map((split) => [`of ${split}`, splitName(split)])], "split");
   const partsMenu = ofEvents.choice("parts", "Draw", [["time means", "paths by time, and means"],
@@ -124,7 +109,7 @@ const pathsView = contents.paths && (() => {
   /** Members by group, with its look: [{entry, members}]; the same group looks the same in every
    *  facet. */
   function grouped(members) {
-    const { entries, entryOf } = classesOf(withRoles(inSplit()).map(classOf), FIRST, MOST_GROUPS);
+    const { entries, entryOf } = classesOf(withRoles(inSplit()).map(classOf), FIRST);
     const found = Map.groupBy(members, (member) => entryOf(classOf(member)));
     return entries.map((entry) => ({ entry, members: found.get(entry) ?? [] }));
   }

@@ -8,30 +8,24 @@ const pointsView = contents.points && (() => {
   const keys = frames.map((i) => frameKey(points.number[i], points.frame[i], points.speaker[i]));
   const rows = new Map(keys.map((key, i) => [key, i]));
 
-  // ---- what points can be coloured by: [words, of a point] ----
-
-  const SHOWN = {
-    situation: ["situation", (i) => situations[points.situation[i]]],
-    dialogue: ["dialogue", (i) => dialogues[points.number[i]].id],
-    split: ["split", (i) => dialogues[points.number[i]].split || "no split"],
-    speaker: ["speaker", (i) => `speaker ${points.speaker[i]}`],
-    p_next: ["p(this speaker is next)", (i) => points.p_next[i]],
-    p_shift: ["p(shift): who did not speak last is next", (i) => points.p_shift[i]],
-    vad: ["p(this speaker speaks now)", (i) => points.vad[i]],
-    minutes: ["time in the dialogue, minutes", (i) => points.time_s[i] / 60],
+  const labels = frames.map((i) => ({
+    situation: situations[points.situation[i]],
+    dialogue: dialogues[points.number[i]].id,
+    split: dialogues[points.number[i]].split || "no split",
+    speaker: `speaker ${points.speaker[i]}`,
+    "p(this speaker is next)": points.p_next[i],
+    "p(shift): who did not speak last is next": points.p_shift[i],
+    "p(this speaker speaks now)": points.vad[i],
+    "time in the dialogue, minutes": points.time_s[i] / 60,
     ...Object.fromEntries(Object.entries(contents.labels).map(([name, { classes, values }]) =>
-      [`label ${name}`, [name, (i) => (classes ? classes[values[i]] : values[i])]])),
-  };
-  if (new Set(dialogues.map((d) => d.split)).size < 2) delete SHOWN.split;
-  const labelsOf = (i) => Object.fromEntries(Object.values(SHOWN)
-    .map(([words, valueOf]) => [words, valueOf(i)]));
-  SHOWN.cluster = ["cluster that was kept", (i) => clusterOf(keys[i])];
+      [name, classes ? classes[values[i]] : values[i]])), // of the user's own
+  }));
 
   const controls = element(left, "div");
   const act = () => page.draw();
   new kit.Controls(controls, { state, act }).choice("show", "Show", [
-    ...Object.entries(SHOWN)
-      .map(([name, [words]]) => [name, words, "frames of single speakers, by"]),
+    ...[...Object.keys(labels[0] ?? {}), CLUSTER]
+      .map((name) => [name, name, "frames of single speakers, by"]),
     ...contrasts.map((c, i) => [`contrast ${i}`, c.name, "mutual silences, by"])
       .filter((_, i) => !contrasts[i].lacking)], "show");
   const reading = new kit.Controls(controls, { state, act, id: "reading" });
@@ -51,7 +45,8 @@ const pointsView = contents.points && (() => {
     ? Number(state.show.split(" ")[1]) : null);
 
   // What is drawn: {key, place, stability, value to be coloured by}.
-  const framesBy = ([, valueOf]) => frames.map((i) => ({ key: keys[i], value: valueOf(i),
+  const framesBy = (name) => frames.map((i) => ({ key: keys[i],
+    value: name === CLUSTER ? clusterOf(keys[i]) : labels[i][name],
     place: kit.row(shown().points, i), stability: shown().stability[i] }));
   const eventsOf = ({ classes, events: members, first, by_role: both }) => [...members]
     .flatMap((index, i) => (both ? [0, 1] : [state.whose]).map((role) => {
@@ -63,8 +58,8 @@ const pointsView = contents.points && (() => {
   function draw(plane) {
     const { dims, points: places, landmarks } = shown();
     const chosen = contrasts[contrast()];
-    const list = chosen ? eventsOf(chosen) : framesBy(SHOWN[state.show]);
-    const looks = looksOf(SHOWN[state.show]?.[0], list.map((point) => point.value),
+    const list = chosen ? eventsOf(chosen) : framesBy(state.show);
+    const looks = looksOf(state.show, list.map((point) => point.value),
       chosen?.classes ?? situations);
     const soft = kit.ink("--soft");
     const hollow = (i) => list[i].stability < contents.unstable; // NaN: not measured
@@ -123,7 +118,7 @@ const pointsView = contents.points && (() => {
     apartStrip.show(whens[state.when]);
   }
 
-  const item = (key) => (rows.has(key) ? frameItem(key, labelsOf(rows.get(key)))
+  const item = (key) => (rows.has(key) ? frameItem(key, labels[rows.get(key)])
     : eventItem(key, contents.event_frames[partsOf(key)[0] * whens.length + state.when]));
 
   function near(key) {

@@ -6,7 +6,6 @@ const stagesView = contents.stages && (() => {
   const STAGE_MS = 1400; // from one stage to the next at speed 1
   const TICK_MS = 25;
   const MOST_FOLLOWED = 100; // points whose ways are drawn
-  const CLUSTER = " cluster"; // no column of a file is called so
   let data = contents.stages;
   const state = { at: 0, playing: 0, speed: 1, label: "", compare: false, left: 0, right: 0,
     dims: 2 };
@@ -68,7 +67,7 @@ const stagesView = contents.stages && (() => {
     slider.max = data.names.length - 1;
     compare.value = false;
     kit.fill(labelMenu, [...names.map((name) => [name, name]), ["", "nothing"],
-      [CLUSTER, "cluster that was kept"]], state.label);
+      [CLUSTER, CLUSTER]], state.label);
     for (const menu of sides) kit.fill(menu, data.names.map((name, i) => [i, name]),
       state[menu.id]);
     dimsMenu.parentElement.hidden = !data.states || data.placed;

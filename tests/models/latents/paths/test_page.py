@@ -484,7 +484,7 @@ async def test_in_a_browser_a_point_leads_to_its_moment_and_a_moment_to_its_poin
         assert legend[:2] == [f"shift ({counts[0]})", f"hold ({counts[1]})"]
         await set_to(tab, "#projection", "1")
         assert await tab.value("page.plane.look.dims") == 3
-        for name in ("situation", "p_shift", "dialogue", "split", "contrast 2", "cluster"):
+        for name in ("p(this speaker is next)", "dialogue", "split", "contrast 2"):
             await set_to(tab, "#show", name)
 
 

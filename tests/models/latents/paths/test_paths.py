@@ -381,11 +381,11 @@ async def test_the_page_changes_scale_dimensions_groups_and_pairs_without_compla
     browser: str,
 ) -> None:
     async with shown_page(browser, page) as tab:
-        assert await tab.value("pathsView.state.group") == "true"
+        assert await tab.value("pathsView.state.group") == "true class"
         linear = await tab.value("page.plane.limits[0]")
         for control, value in (
             ("#scale", "true"),
-            ("#group", "outcome"),
+            ("#group", "true and predicted class"),
             ("#split", "apart"),
             ("#view-choice", "last"),
             ("#view-choice", "mistakes"),
