@@ -59,10 +59,9 @@ const timeSlider = element(listening, "input", { id: "time", type: "range", min:
 timeSlider.addEventListener("input", () => goFrame(Number(timeSlider.value)));
 const overview = new kit.Strip(listening, "overview", 76, "who speaks when in the dialogue",
   goTime);
-element(listening, "p", { className: "note" }, "Click a point to hear its moment, or a time in the "
-  + "curves or in the strip below them. Left and right arrow keys step by a frame (with Shift by "
-  + "ten), space plays and stops. 0 and 1 are where the two speakers are, with a trail of the last "
-  + `${TRAIL_S} s; in the sound speaker 0 is on the left.`);
+element(listening, "p", { className: "note" }, "Click a point to hear its moment, or a time to go "
+  + "there. Arrow keys step by a frame (with Shift by ten), space plays and stops. 0 and 1 are "
+  + `where the speakers are, with a trail of ${TRAIL_S} s; in the sound speaker 0 is on the left.`);
 
 // ---- going there ----
 
@@ -120,7 +119,6 @@ function sayMoment() {
   if (!sound) words.push(
     `It cannot be heard: ${dialogue.silent || "its sound is not in this page (--sound-minutes)"}.`);
   who.textContent = words.join(" ");
-  Object.assign(who.dataset, { number, frame, speaker, time: time.toFixed(3) });
   playButton.disabled = !sound;
   onButton.disabled = !sound || sound.clip;
   otherButton.disabled = !dialogue.embedded;

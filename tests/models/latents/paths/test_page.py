@@ -400,11 +400,6 @@ async def shown_page(
         assert tab.complaints == []
 
 
-async def chosen(tab: Tab) -> dict[str, str]:
-    """The moment that the page shows."""
-    return await tab.value("({...document.querySelector('#who').dataset})")
-
-
 async def set_to(tab: Tab, selector: str, value: Any, event: str = "change") -> None:
     await tab.value(
         f"(() => {{ const e = document.querySelector('{selector}'); e.value = {json.dumps(value)};"
@@ -451,12 +446,12 @@ async def test_in_a_browser_a_point_leads_to_its_moment_and_a_moment_to_its_poin
     inside = np.abs(shown["points"]) < np.percentile(np.abs(shown["points"]), 95, axis=0)
     lonely = np.where(inside.all(axis=1), (apart + np.diag([np.inf] * len(apart))).min(axis=1), 0)
     index = int(np.argmax(lonely))
-    async with shown_page(browser, made, "document.querySelector('#who').dataset.frame") as tab:
+    async with shown_page(browser, made) as tab:
         assert f"speaking ({(points['situation'] == 1).sum()})" in await tab.value(LEGEND)
         await drag(tab, await tab.value(PIXEL.format(place=shown["points"][index].tolist())))
         moment = {name: int(points[name][index]) for name in ("number", "frame", "speaker")}
-        await tab.until(f"document.querySelector('#who').dataset.frame === '{moment['frame']}'")
-        assert {name: int((await chosen(tab))[name]) for name in moment} == moment
+        found = await tab.until(f"now.moment.frame === {moment['frame']} && now.moment")
+        assert {name: found[name] for name in moment} == moment
         assert contents["dialogues"][moment["number"]]["id"] in await tab.text("#who")
         assert await tab.text("#play") == "Stop"  # it is heard
         await tab.click("#play")
@@ -468,11 +463,11 @@ async def test_in_a_browser_a_point_leads_to_its_moment_and_a_moment_to_its_poin
             " return [b.x + curves.at({seconds}), b.y + 100]; }})()"
         )
         await drag(tab, await tab.value(at.format(seconds=start + 1.0)))
-        frame = int((await chosen(tab))["frame"])
+        frame = await tab.value("now.moment.frame")
         assert (frame + 1) / 50 == pytest.approx(start + 1.0, abs=0.1)
         await places_are(tab, shown["tracks"][moment["number"]][frame])
         await tab.press("ArrowRight")
-        assert int((await chosen(tab))["frame"]) == frame + 1
+        assert await tab.value("now.moment.frame") == frame + 1
         await set_to(tab, "#time", 321, "input")
         await places_are(tab, shown["tracks"][moment["number"]][321])
 
@@ -500,7 +495,7 @@ async def test_a_lasso_selects_what_lies_in_it_and_its_clusters_become_a_label(
     made: Path, contents: dict[str, Any], tiny_collection: Collection, tmp_path: Path, browser: str
 ) -> None:
     places, points = contents["projections"][0]["points"], contents["points"]
-    async with shown_page(browser, made, "document.querySelector('#who').dataset.frame") as tab:
+    async with shown_page(browser, made) as tab:
         await set_to(tab, "#drag", "lasso")
         middle = np.median(places, axis=0)
         low, high = places.min(axis=0) - 1, places.max(axis=0) + 1
