@@ -3,242 +3,117 @@
 
 {
   const { units, values, waveform, speaking, pShift, frameRate, start, sound } = kit.contents;
-  const frames = pShift.length, seconds = frames / frameRate;
-  const RED = "178,24,43", BLUE = "33,102,172",
-    SPEAKERS = { light: ["#0072b2", "#d55e00"], dark: ["#56b4e9", "#e69f00"] };
-  const LANE = 120, GAP = 22, SHIFT = 70, AXIS = 24, LEFT = 112, OVERVIEW = 44;
-
-  const controls = kit.element(kit.view, "div", { className: "controls" });
-  const play = kit.element(controls, "button", { type: "button", textContent: "Play", id: "play" });
-  const chosen = kit.element(null, "select", { id: "unit" },
-    ...units.map((unit, index) => kit.element(null, "option", { value: index },
-      unit.tracks ? `${unit.name}: ${unit.tracks}` : unit.name)));
-  kit.element(controls, "label", {}, "unit", chosen);
-  chosen.style.maxWidth = "min(46rem, 100%)";
-  const width = kit.element(null, "select", { id: "width" },
-    ...[5, 10, 20, 60].map((s) => kit.element(null, "option", { value: s, selected: s === 20 },
-    `${s} s`)));
-  kit.element(controls, "label", {}, "shown", width);
-  const scale = kit.element(null, "select", { id: "scale" },
-    kit.element(null, "option", { value: "" }, "-1 to 1"),
-    kit.element(null, "option", { value: "own" }, "its own range"));
-  kit.element(controls, "label", {}, "colours", scale);
-  const told = kit.element(controls, "output", { id: "told" });
-  const legend = kit.element(kit.view, "canvas", { id: "legend" });
-  const overview = kit.element(kit.view, "canvas",
-    { id: "overview", title: "the whole stretch; click to go there" });
-  const lanes = kit.element(kit.view, "canvas", { id: "lanes", tabIndex: 0,
-    title: "click: go there; space: play or pause; arrows: one second" });
-  const keys = "Click to go there. Space plays and pauses, arrows go by a second. Left channel: "
-    + "speaker 0, right channel: speaker 1.";
-  kit.element(kit.view, "p", { className: "note" }, keys);
+  const count = pShift.length, seconds = count / frameRate, begin = Math.round(start * frameRate);
+  const RED = "178,24,43", BLUE = "33,102,172", OPAQUE = 0.78;
+  const LANE = 120, OVERVIEW = 44, BOTTOM = 340;
   const audio = new Audio(sound);
-  let from = 0, pointed = null;
+  const state = { unit: 0, span: 20, range: "", from: 0, pointed: null };
 
-  const unit = () => Number(chosen.value);
-  const span = () => Math.min(Number(width.value), seconds);
-  const raw = (frame, speaker) => values[(unit() * frames + frame) * 2 + speaker];
-  let low = -1, high = 1;
-  /** As it is drawn, from -1 to 1. */
-  const value = (frame, speaker) => {
-    const share = (raw(frame, speaker) - low) / (high - low);
-    return Math.max(-1, Math.min(1, 2 * share - 1));
-  };
+  const bar = new kit.Controls(kit.view, { state, act: draw });
+  const playButton = bar.button("play", "Play", toggle);
+  bar.choice("unit", "unit", units.map(({ name, tracks }, index) =>
+    [index, tracks ? `${name}: ${tracks}` : name]), "unit");
+  bar.choice("width", "shown", [5, 10, 20, 60].map((s) => [s, `${s} s`]), "span");
+  bar.choice("scale", "colours", [["", "-1 to 1"], ["own", "its own range"]], "range");
+  const told = kit.element(bar.bar, "output", { id: "told" });
+  const legend = kit.element(kit.view, "p", { id: "legend", className: "note" });
+  const overview = new kit.Strip(kit.view, "overview", OVERVIEW, "the whole stretch", goTo);
+  const lanes = new kit.Strip(kit.view, "lanes", BOTTOM + 20, "activations and sound", goTo);
+  kit.element(kit.view, "p", { className: "note" }, "Click to go there. Space plays and pauses, "
+    + "arrows go by a second. Left channel: speaker 0, right channel: speaker 1.");
+
+  const span = () => Math.min(state.span, seconds);
+  const inView = (now) => now >= state.from && now <= state.from + span();
+  const frameOf = (time) => Math.min(count - 1, Math.floor((time - start) * frameRate));
+  const raw = (frame, speaker) => values[(state.unit * count + frame) * 2 + speaker];
+  const colour = (activation) =>
+    `rgba(${activation < 0 ? RED : BLUE},${Math.min(1, Math.abs(activation)) * OPAQUE})`;
 
   /** The range that is drawn from red to blue: -1 to 1, or nine tenths of the activations. */
-  function findRange() {
-    [low, high] = [-1, 1];
-    if (!scale.value) return;
-    const sorted = values.slice(unit() * frames * 2, (unit() + 1) * frames * 2).sort();
-    [low, high] = [0.05, 0.95].map((share) => sorted[Math.floor(share * (sorted.length - 1))]);
-    if (high - low < 1e-6) [low, high] = [low - 1e-6, high + 1e-6];
-  }
-  const colour = (activation) =>
-    `rgba(${activation < 0 ? RED : BLUE},${Math.min(1, Math.abs(activation)) * 0.78})`;
-  const dark = () => matchMedia("(prefers-color-scheme: dark)").matches;
-
-  /** A canvas as wide as the page and `height` high, cleared, in CSS pixels. */
-  function clear(canvas, height, wide = kit.view.clientWidth) {
-    const scale = devicePixelRatio || 1;
-    Object.assign(canvas, { width: wide * scale, height: height * scale });
-    Object.assign(canvas.style, { width: `${wide}px`, height: `${height}px`, display: "block",
-      marginBottom: "0.6em" });
-    const pen = canvas.getContext("2d");
-    pen.scale(scale, scale);
-    pen.font = "12px system-ui, sans-serif";
-    pen.textBaseline = "middle";
-    return [pen, wide];
-  }
-
-  const named = (level) => (level > 0 ? "+" : "")
-    + (scale.value ? level.toFixed(high - low < 0.1 ? 4 : 2) : level.toFixed(0));
-
-  function drawLegend() {
-    const [pen] = clear(legend, 34, 380);
-    for (let x = 0; x < 200; x++) {
-      pen.fillStyle = colour(x / 100 - 1);
-      pen.fillRect(LEFT + x, 2, 1, 14);
-    }
-    pen.strokeStyle = kit.ink("--soft");
-    pen.strokeRect(LEFT, 2, 200, 14);
-    pen.fillStyle = kit.ink("--ink");
-    pen.textAlign = "center";
-    [low, (low + high) / 2, high].forEach((level, place) =>
-      pen.fillText(named(level), LEFT + 100 * place, 26));
-    pen.textAlign = "left";
-    pen.fillText("activation", 0, 9);
-  }
-
-  function drawOverview() {
-    const [pen, wide] = clear(overview, OVERVIEW);
-    const half = OVERVIEW / 2, scale = (wide - LEFT) / frames;
-    for (let x = 0; x < wide - LEFT; x++) {
-      const frame = Math.min(frames - 1, Math.floor(x / scale));
-      for (const speaker of [0, 1]) {
-        pen.fillStyle = colour(value(frame, speaker));
-        pen.fillRect(LEFT + x, speaker * half, 1, half - 1);
-      }
-    }
-    pen.fillStyle = kit.ink("--soft");
-    pen.fillText("whole", 0, half);
-    pen.strokeStyle = kit.ink("--ink");
-    pen.lineWidth = 2;
-    pen.strokeRect(LEFT + from * frameRate * scale, 1, span() * frameRate * scale, OVERVIEW - 2);
-    const at = LEFT + audio.currentTime * frameRate * scale;
-    pen.beginPath();
-    pen.moveTo(at, 0);
-    pen.lineTo(at, OVERVIEW);
-    pen.stroke();
-  }
-
-  function drawLanes() {
-    const height = 2 * LANE + GAP + SHIFT + 14 + AXIS;
-    const [pen, wide] = clear(lanes, height);
-    const first = Math.floor(from * frameRate),
-      last = Math.min(frames, Math.ceil((from + span()) * frameRate));
-    const step = (wide - LEFT) / (span() * frameRate);
-    const at = (frame) => LEFT + (frame - from * frameRate) * step;
-    const frameAt = (x) => Math.min(frames - 1, Math.floor(from * frameRate + (x - LEFT) / step));
-    const theme = SPEAKERS[dark() ? "dark" : "light"];
-    pen.save();
-    pen.beginPath();
-    pen.rect(LEFT, 0, wide - LEFT, height);
-    pen.clip();
-    for (const speaker of [0, 1]) {
-      const top = speaker * (LANE + GAP), middle = top + LANE / 2;
-      for (let x = LEFT; x < wide; x++) {
-        pen.fillStyle = colour(value(frameAt(x), speaker));
-        pen.fillRect(x, top, 1, LANE);
-      }
-      pen.fillStyle = dark() ? "rgba(255,255,255,.5)" : "rgba(0,0,0,.45)";
-      for (let frame = first; frame < last; frame++) {
-        const reach = waveform[speaker * frames + frame] * LANE / 2;
-        pen.fillRect(at(frame), middle - reach, Math.max(1, step - 0.3), 2 * reach + 0.5);
-      }
-      line(pen, kit.ink("--ink"), 1.4, first, last, at,
-        (frame) => middle - value(frame, speaker) * LANE / 2);
-      pen.fillStyle = theme[speaker];
-      for (let x = LEFT; x < wide; x++)
-        if (speaking[2 * frameAt(x) + speaker]) pen.fillRect(x, LANE + 4 + speaker * 8, 1, 6);
-    }
-    const bottom = 2 * LANE + GAP + 10 + SHIFT;
-    pen.strokeStyle = kit.ink("--faint");
-    [0, 0.5, 1].forEach((level) => pen.strokeRect(LEFT, bottom - level * SHIFT, wide, 0));
-    line(pen, dark() ? "#2fc79a" : "#009e73", 1.8, first, last, at,
-      (frame) => (Number.isNaN(pShift[frame]) ? null : bottom - pShift[frame] * SHIFT));
-    pen.fillStyle = kit.ink("--soft");
-    pen.textAlign = "center";
-    const every = span() > 30 ? 5 : span() > 12 ? 2 : 1;
-    const end = start + from + span();
-    for (let s = Math.ceil((start + from) / every) * every; s <= end; s += every) {
-      const x = at((s - start) * frameRate);
-      pen.fillRect(x, bottom, 1, 4);
-      pen.fillText(`${s} s`, Math.max(LEFT + 10, Math.min(x, wide - 16)), bottom + 14);
-    }
-    pen.strokeStyle = kit.ink("--ink");
-    pen.lineWidth = 2;
-    pen.strokeRect(at(audio.currentTime * frameRate), 0, 0, bottom);
-    pen.restore();
-    pen.textAlign = "left";
-    pen.fillStyle = kit.ink("--ink");
-    [0, 1].forEach((speaker) => pen.fillText(`speaker ${speaker}`, 0,
-      speaker * (LANE + GAP) + LANE / 2));
-    pen.fillText("speaking", 0, LANE + GAP / 2);
-    pen.fillText("p(shift)", 0, bottom - SHIFT / 2);
-    pen.fillStyle = kit.ink("--soft");
-    pen.textAlign = "right";
-    [0, 1].forEach((speaker) => [high, low].forEach((level, end) =>
-      pen.fillText(named(level), LEFT - 5, speaker * (LANE + GAP) + 7 + end * (LANE - 14))));
-    ["1", "0"].forEach((text, end) => pen.fillText(text, LEFT - 5,
-      bottom - SHIFT + 5 + end * (SHIFT - 8)));
-  }
-
-  function line(pen, ink, thick, first, last, at, height) {
-    pen.strokeStyle = ink;
-    pen.lineWidth = thick;
-    pen.beginPath();
-    let down = false;
-    for (let frame = first; frame < last; frame++) {
-      const y = height(frame);
-      if (y === null) { down = false; continue; }
-      down ? pen.lineTo(at(frame + 0.5), y) : pen.moveTo(at(frame + 0.5), y);
-      down = true;
-    }
-    pen.stroke();
+  function limits() {
+    if (!state.range) return [-1, 1];
+    const sorted = values.slice(state.unit * count * 2, (state.unit + 1) * count * 2).sort();
+    const [low, high] = [0.05, 0.95].map((q) => sorted[Math.floor(q * (sorted.length - 1))]);
+    return high - low < 1e-6 ? [low - 1e-6, high + 1e-6] : [low, high];
   }
 
   function draw() {
-    const now = audio.currentTime;
-    if (now < from || now > from + span())
-      from = Math.min(Math.max(0, now - span() * 0.05), seconds - span());
-    from = Math.max(0, Math.min(from, seconds - span()));
-    drawOverview();
-    drawLanes();
-    const frame = Math.min(frames - 1, Math.floor((pointed ?? now) * frameRate));
-    const figures = [0, 1].map((speaker) =>
-      `speaker ${speaker}: ${raw(frame, speaker).toFixed(3)}`).join(", ");
-    const shift = Number.isNaN(pShift[frame]) ? "" : `, p(shift) ${pShift[frame].toFixed(2)}`;
-    const clock = kit.clock(start + frame / frameRate);
-    told.textContent = `${clock}  ${units[unit()].shown}, ${figures}${shift}`;
+    const [low, high] = limits();
+    const digits = !state.range ? 0 : high - low < 0.1 ? 4 : 2;
+    const named = (level) => (level > 0 ? "+" : "") + level.toFixed(digits);
+    legend.replaceChildren(`activation ${named(low)} `, kit.element(null, "span", { style:
+      `display: inline-block; width: 200px; height: 14px; background: linear-gradient(to right,
+      rgba(${RED},${OPAQUE}), transparent, rgba(${BLUE},${OPAQUE}))` }),
+      ` ${named(high)}; the page's colour is ${named((low + high) / 2)}`);
+    if (!inView(audio.currentTime)) state.from = audio.currentTime - span() * 0.05;
+    state.from = Math.max(0, Math.min(state.from, seconds - span()));
+    /** An activation as it is drawn, from -1 to 1. */
+    const value = (frame, speaker) =>
+      Math.max(-1, Math.min(1, (2 * (raw(frame, speaker) - low)) / (high - low) - 1));
+    const colourLane = (pen, strip, speaker, high) => {
+      for (let x = strip.left; x < strip.wide; x++) {
+        pen.fillStyle = colour(value(frameOf(strip.timeAt(x)), speaker));
+        pen.fillRect(x, speaker * high, 1, high - 1);
+      }
+    };
+    const first = start + state.from;
+    overview.set([start, start + seconds], (pen) => {
+      for (const speaker of [0, 1]) colourLane(pen, overview, speaker, OVERVIEW / 2);
+      Object.assign(pen, { strokeStyle: kit.ink("--ink"), lineWidth: 2 });
+      pen.strokeRect(overview.at(first), 1, overview.at(first + span()) - overview.at(first),
+        OVERVIEW - 2);
+    });
+    lanes.set([first, first + span()], (pen) => {
+      const shown = kit.range(Math.floor(span() * frameRate)).map((i) =>
+        Math.min(begin + count - 1, Math.ceil(first * frameRate) + i));
+      for (const speaker of [0, 1]) {
+        colourLane(pen, lanes, speaker, LANE);
+        kit.stroke(pen, shown.map((frame) => [lanes.at((frame + 0.5) / frameRate),
+          LANE * (speaker + 0.5 - value(frame - begin, speaker) / 2)]), kit.ink("--ink"), 1.4);
+      }
+      const wave = kit.dark.matches ? "rgba(255,255,255,.5)" : "rgba(0,0,0,.45)";
+      lanes.sound(pen, shown, frameRate, { lane: LANE, bottom: BOTTOM, waves: [wave, wave],
+        reach: (frame, speaker) => waveform[speaker * count + frame - begin],
+        speaks: (frame, speaker) => speaking[2 * (frame - begin) + speaker],
+        curves: [[(frame) => pShift[frame - begin], "#009e73", 1.8]] });
+    });
+    show();
   }
 
+  /** Show the time that is heard, and what is known of it or of where the pointer is. */
+  function show() {
+    const time = start + audio.currentTime;
+    for (const strip of [overview, lanes]) strip.show(time);
+    const frame = frameOf(state.pointed ?? time);
+    const shift = Number.isNaN(pShift[frame]) ? "" : `, p(shift) ${pShift[frame].toFixed(2)}`;
+    told.textContent = `${kit.clock(start + frame / frameRate)}  ${units[state.unit].shown}, `
+      + `speaker 0: ${raw(frame, 0).toFixed(3)}, speaker 1: ${raw(frame, 1).toFixed(3)}${shift}`;
+  }
+
+  const follow = () => (inView(audio.currentTime) ? show() : draw());
+
   function run() {
-    draw();
+    follow();
     if (!audio.paused) requestAnimationFrame(run);
   }
 
-  function go(to) {
-    audio.currentTime = Math.max(0, Math.min(to, seconds - 0.01));
-    draw();
+  function goTo(time) {
+    audio.currentTime = Math.max(0, Math.min(time - start, seconds - 0.01));
+    follow();
   }
 
-  const toggle = () => (audio.paused ? audio.play() : audio.pause());
-  const second = (event, begin, length) => begin
-    + Math.max(0, (event.offsetX - LEFT) / (event.target.clientWidth - LEFT)) * length;
-  play.addEventListener("click", toggle);
-  audio.addEventListener("play", () => { play.textContent = "Pause"; run(); });
-  audio.addEventListener("pause", () => { play.textContent = "Play"; draw(); });
-  audio.addEventListener("seeked", draw);
-  lanes.addEventListener("click", (event) => go(second(event, from, span())));
-  lanes.addEventListener("mousemove", (event) => {
-    pointed = Math.min(seconds, second(event, from, span()));
-    if (audio.paused) draw();
-  });
-  lanes.addEventListener("mouseleave", () => { pointed = null; draw(); });
-  overview.addEventListener("click", (event) => go(second(event, 0, seconds)));
-  const change = () => { findRange(); drawLegend(); draw(); };
-  chosen.addEventListener("change", change);
-  scale.addEventListener("change", change);
-  width.addEventListener("change", draw);
-  document.addEventListener("keydown", (event) => {
-    if (["SELECT", "BUTTON", "INPUT"].includes(event.target.tagName)) return;
-    const act = { " ": toggle, ArrowRight: () => go(audio.currentTime + 1),
-      ArrowLeft: () => go(audio.currentTime - 1) }[event.key];
-    if (act) { event.preventDefault(); act(); }
-  });
-  addEventListener("resize", draw);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change",
-    () => { drawLegend(); draw(); });
-  drawLegend();
+  function toggle() {
+    audio.paused ? audio.play() : audio.pause();
+  }
+
+  audio.addEventListener("play", () => ((playButton.textContent = "Pause"), run()));
+  audio.addEventListener("pause", () => ((playButton.textContent = "Play"), follow()));
+  audio.addEventListener("seeked", follow);
+  lanes.canvas.addEventListener("mousemove", (event) =>
+    ((state.pointed = lanes.timeAt(event.offsetX)), show()));
+  lanes.canvas.addEventListener("mouseleave", () => ((state.pointed = null), show()));
+  const step = (by) => goTo(start + audio.currentTime + by);
+  kit.onKeys(() => ({ " ": toggle, ArrowRight: () => step(1), ArrowLeft: () => step(-1) }));
+  kit.dark.addEventListener("change", draw);
   draw();
 }

@@ -1,7 +1,6 @@
 // CSV files of anyone's points, read in the page: rows with the same id are the same point at
-// several stages. Files with x and y are
-// drawn as they are; of others the principal components of all files together are drawn, so that
-// what does not change does not move.
+// several stages. Files with x and y are drawn as they are; of others the principal components of
+// all files together are drawn, so that what does not change does not move.
 
 const MOST_BYTES = 300e6;
 const MOST_POINTS = 20000;
@@ -10,65 +9,53 @@ const STAGE_COLUMNS = ["stage", "epoch", "step", "batch"]; // of one file that h
 const NEAR = 8; // neighbours of a point
 const MOST_PRODUCTS = 4e9; // of two values, for principal components
 
+const refuse = (where, expected, got) => {
+  throw new Error(`${where}expected ${expected}, got ${got}`);
+};
+const numeric = (cell) => cell !== "" && Number.isFinite(Number(cell));
+
 /** Rows of a CSV text, quoted cells and all. */
 function parseCsv(text) {
   const rows = [[]];
-  const pattern = /(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r?\n|\r|$)/g;
-  for (let match; pattern.lastIndex <= text.length && (match = pattern.exec(text)); ) {
-    rows.at(-1).push(match[1] === undefined ? match[2] : match[1].replaceAll('""', '"'));
-    if (pattern.lastIndex >= text.length && match[3] === "") break;
-    if (match[3] !== ",") rows.push([]);
+  for (const [, quoted, plain, end] of
+    text.matchAll(/(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r?\n|\r|$)/g)) {
+    rows.at(-1).push(quoted?.replaceAll('""', '"') ?? plain);
+    if (end !== ",") rows.push([]);
   }
   return rows.filter((row) => row.length > 1 || row[0]);
 }
 
-const refuse = (words) => {
-  throw new Error(words);
-};
-const numeric = (cell) => cell !== "" && Number.isFinite(Number(cell));
-
-/** One file: {name, header, rows}, checked. */
-function readTable(name, text) {
-  const [header, ...rows] = parseCsv(text.replace(/^\ufeff/, ""));
-  if (!header || !rows.length)
-    refuse(`${name}: expected a line of column names and a row for each point, got `
-    + `${counted(rows.length, "row")}`);
+/** One file, checked: its name, the column names, rows, and a function of a row and a column. */
+function readTable(file, text) {
+  const [header = [], ...rows] = parseCsv(text.replace(/^\ufeff/, ""));
+  if (!rows.length) refuse(`${file}: `, "a line of column names and a row for each point",
+    counted(rows.length, "row"));
   const twice = header.find((column, i) => header.indexOf(column) !== i);
-  if (twice !== undefined)
-    refuse(`${name}: expected columns of different names, got ${twice} twice`);
+  if (twice !== undefined) refuse(`${file}: `, "columns of different names", `${twice} twice`);
   const short = rows.findIndex((row) => row.length !== header.length);
   if (short >= 0)
-    refuse(`${name}, row ${short + 1}: expected ${header.length} values, got `
-    + `${rows[short].length}`);
-  return { name: name.replace(/\.csv$/i, ""), header, rows };
+    refuse(`${file}, row ${short + 1}: `, `${header.length} values`, rows[short].length);
+  return { name: file.replace(/\.csv$/i, ""), header, rows };
 }
 
 /** Which columns are the representation: x, y (and z); else a series numbered from 0 or 1 on; else
  *  all numbers that are no label. */
-function representation({ name, header, rows }, keep) {
-  const isNumber = (column) => rows.every((row) => numeric(row[header.indexOf(column)]));
-  if (["x", "y"].every((c) => header.includes(c) && isNumber(c)))
-    return { placed: true, columns: ["x", "y", "z"].filter((c) => header.includes(c)
-    && isNumber(c)) };
-  const series = {};
-  for (const column of header) {
-    const match = /^([A-Za-z_]*)(\d+)$/.exec(column);
-    if (match && isNumber(column)) (series[match[1]] ??= []).push([Number(match[2]), column]);
-  }
-  const whole = Object.entries(series).filter(([, some]) => {
-    const numbers = some.map(([number]) => number).sort((a, b) => a - b);
-    return numbers.length > 1 && numbers[0] < 2 && numbers.every((n, i) => n === numbers[0] + i);
-  });
+function representation({ name, header, rows }, labels) {
+  const numbers = header.filter((_, k) => rows.every((row) => numeric(row[k])));
+  if (["x", "y"].every((column) => numbers.includes(column)))
+    return { placed: true, columns: ["x", "y", "z"].filter((c) => numbers.includes(c)) };
+  const series = Map.groupBy(numbers.map((column) => /^([A-Za-z_]*)(\d+)$/.exec(column))
+    .filter(Boolean).sort((a, b) => a[2] - b[2]), ([, prefix]) => prefix);
+  const whole = [...series].filter(([, some]) => some.length > 1 && some[0][2] < 2
+    && some.every(([, , number], i) => Number(number) === Number(some[0][2]) + i));
   const only = whole.length === 1 ? whole[0] : [];
   const [, chosen] = whole.find(([prefix]) => prefix === "d") ?? only;
-  const others = () =>
-    header.filter((column) => ![...keep, "id", "wrong"].includes(column) && isNumber(column));
-  const columns = chosen?.sort((a, b) => a[0] - b[0]).map(([, column]) => column) ?? others();
-  if (columns.length < 2)
-    refuse(`${name}: expected x and y, or two or more columns of numbers, got `
-    + `${header.slice(0, 8).join(", ")}`);
+  const columns = chosen?.map(([column]) => column)
+    ?? numbers.filter((column) => ![...labels, "id", "wrong"].includes(column));
+  if (columns.length < 2) refuse(`${name}: `, "x and y, or two or more columns of numbers",
+    header.slice(0, 8).join(", "));
   if (columns.length > MOST_COLUMNS)
-    refuse(`${name}: expected at most ${MOST_COLUMNS} columns of numbers, got ${columns.length}`);
+    refuse(`${name}: `, `at most ${MOST_COLUMNS} columns of numbers`, columns.length);
   return { placed: false, columns };
 }
 
@@ -76,130 +63,100 @@ function representation({ name, header, rows }, keep) {
  *  placed}. */
 function readStages(files) {
   const natural = new Intl.Collator("en", { numeric: true }).compare;
-  let tables = files.map(({ name, text }) => readTable(name, text))
-    .sort((a, b) => natural(a.name, b.name));
-  const grain = tables.length === 1
-    ? STAGE_COLUMNS.filter((column) => tables[0].header.includes(column)) : [];
+  let tables = files.map(({ name, text }) => readTable(name, text));
+  const [{ header }] = tables;
+  const grain = tables.length > 1 ? [] : STAGE_COLUMNS.filter((column) => header.includes(column));
   if (grain.length) { // one file, with all stages below each other
-    const parts = new Map();
-    const at = grain.map((column) => tables[0].header.indexOf(column));
-    for (const row of tables[0].rows) {
-      const stage = at.map((place, i) => `${grain[i]} ${row[place]}`).join(", ");
-      if (!parts.has(stage)) parts.set(stage, []);
-      parts.get(stage).push(row);
-    }
-    tables = [...parts].sort(([a], [b]) => natural(a, b))
-      .map(([name, rows]) => ({ name, header: tables[0].header, rows }));
+    const stageOf = (row) =>
+      grain.map((column) => `${column} ${row[header.indexOf(column)]}`).join(", ");
+    tables = [...Map.groupBy(tables[0].rows, stageOf)]
+      .map(([name, rows]) => ({ name, header, rows }));
   }
+  tables.sort((a, b) => natural(a.name, b.name));
   const { placed, columns } = representation(tables[0], grain);
-  const seen = tables.map(({ name, header, rows }) => {
-    const lacks = columns.find((column) => !header.includes(column));
-    if (lacks !== undefined)
-      refuse(`${name}: expected the columns of ${tables[0].name}, got none called ${lacks}`);
-    const at = header.indexOf("id");
-    const known = new Map();
-    rows.forEach((row, i) => {
-      const id = at < 0 ? `${i}` : row[at];
-      if (known.has(id)) refuse(`${name}: expected every id once, got ${id} again`);
-      known.set(id, row);
-    });
-    return known;
+  const seen = tables.map((table) => {
+    const lacks = columns.find((column) => !table.header.includes(column));
+    if (lacks !== undefined) refuse(`${table.name}: `, `the columns of ${tables[0].name}`,
+      `none called ${lacks}`);
+    const at = table.header.indexOf("id");
+    const byId = Map.groupBy(table.rows.keys(), (i) => (at < 0 ? `${i}` : table.rows[i][at]));
+    for (const [id, { length }] of byId) if (length > 1)
+      refuse(`${table.name}: `, "every id once", `${id} again`);
+    return byId;
   });
-  const ids = [...seen.at(-1).keys()].filter((id) => seen.every((known) => known.has(id)));
-  if (ids.length < 2)
-    refuse(`expected points that are in all ${tables.length} files, got ${ids.length} common `
-    + `id${ids.length === 1 ? "" : "s"}`);
-  if (ids.length > MOST_POINTS) refuse(`expected at most ${MOST_POINTS} points, got ${ids.length}`);
-  const states = tables.map(({ name, header }, e) => {
-    const places = columns.map((column) => header.indexOf(column));
+  const ids = [...seen.at(-1).keys()].filter((id) => seen.every((byId) => byId.has(id)));
+  if (ids.length < 2) refuse("", `points that are in all ${tables.length} files`,
+    counted(ids.length, "common id"));
+  if (ids.length > MOST_POINTS) refuse("", `at most ${MOST_POINTS} points`, ids.length);
+  /** Cells of a column of a stage, in order of the ids. */
+  const cellsOf = (stage, column) => {
+    const at = tables[stage].header.indexOf(column);
+    return ids.map((id) => tables[stage].rows[seen[stage].get(id)[0]][at]);
+  };
+  const states = tables.map(({ name }, stage) => {
     const values = new Float32Array(ids.length * columns.length);
-    ids.forEach((id, i) => places.forEach((place, k) => {
-      const cell = seen[e].get(id)[place];
-      if (!numeric(cell))
-        refuse(`${name}, id ${id}: expected a number in ${columns[k]}, got “${cell}”`);
+    columns.forEach((column, k) => cellsOf(stage, column).forEach((cell, i) => {
+      if (!numeric(cell)) refuse(`${name}, id ${ids[i]}: `, `a number in ${column}`, `“${cell}”`);
       values[i * columns.length + k] = Number(cell);
     }));
-    values.shape = [ids.length, columns.length];
-    return values;
+    return Object.assign(values, { shape: [ids.length, columns.length] });
   });
-  const { header } = tables.at(-1);
-  const labels = Object.fromEntries(header.filter((column) => ![...columns, ...grain, "id", "wrong"]
-    .includes(column)).map((column) => {
-    const cells = ids.map((id) => seen.at(-1).get(id)[header.indexOf(column)]);
-    return [column, cells.every(numeric) ? cells.map(Number) : cells];
-  }));
-  const marked = tables.every((t) => t.header.includes("wrong"));
-  const wrong = marked
-    && Float32Array.from(
-    tables.flatMap((t, e) =>
-    ids.map((id) => { const cell = seen[e].get(id)[t.header.indexOf("wrong")]; return cell === ""
-    ? NaN : Number(cell); })));
-  return { names: tables.map((t) => t.name), ids, labels, wrong: wrong || null, states, placed };
+  const labels = Object.fromEntries(tables.at(-1).header
+    .filter((column) => ![...columns, ...grain, "id", "wrong"].includes(column))
+    .map((column) => [column, cellsOf(tables.length - 1, column)])
+    .map(([column, cells]) => [column, cells.every(numeric) ? cells.map(Number) : cells]));
+  const wrong = tables.every((table) => table.header.includes("wrong"))
+    ? Float32Array.from(tables.flatMap((_, stage) => cellsOf(stage, "wrong")),
+      (cell) => (cell === "" ? NaN : Number(cell))) : null;
+  return { names: tables.map((table) => table.name), ids, labels, wrong, states, placed };
 }
 
 /** The first principal components of all stages together: {places (E of (N, dims)), shares of the
  *  variance}. */
 function principal(states, dims) {
   const width = states[0].shape[1];
-  const total = states.reduce((sum, s) => sum + s.shape[0], 0);
-  const mean = new Float64Array(width);
-  for (const s of states) for (let i = 0; i < s.length; i++) mean[i % width] += s[i] / total;
-  const cov = new Float64Array(width * width);
-  const row = new Float64Array(width);
-  const every = Math.ceil((total * width * width) / MOST_PRODUCTS); // so that a page answers
-  for (const s of states) for (let n = 0; n < s.shape[0]; n += every) {
-    for (let k = 0; k < width; k++) row[k] = s[n * width + k] - mean[k];
-    for (let a = 0; a < width; a++) for (let b = a, at = a * width + a; b < width; b++, at++)
-      cov[at] += row[a] * row[b];
-  }
-  let variance = 0;
-  for (let a = 0; a < width; a++) {
-    variance += cov[a * width + a];
-    for (let b = 0; b < a; b++) cov[a * width + b] = cov[b * width + a];
-  }
+  const rows = states.flatMap((s) => range(s.shape[0]).map((n) => kit.row(s, n)));
+  const mean = range(width).map((k) => sumOf(rows.map((row) => row[k])) / rows.length);
+  const every = Math.ceil((rows.length * width * width) / MOST_PRODUCTS); // so that a page answers
+  const cov = range(width).map(() => new Float64Array(width));
+  rows.forEach((row, n) => {
+    if (n % every) return;
+    const centred = Float64Array.from(row, (value, k) => value - mean[k]);
+    for (let a = 0; a < width; a++) for (let b = 0; b <= a; b++)
+      cov[a][b] += centred[a] * centred[b];
+  });
+  for (let a = 0; a < width; a++) for (let b = 0; b < a; b++) cov[b][a] = cov[a][b];
   // Orthogonal iteration on a few more directions than are asked for, which makes the first ones
   // converge soon.
-  const count = Math.min(width, dims + 6);
-  let basis = range(count)
-    .map((k) => Float64Array.from({ length: width }, (_, i) => Math.sin(1 + (i + 1) * (k + 1))
-    + (i === k ? 1 : 0)));
+  let basis = range(Math.min(width, dims + 6)).map((k) =>
+    range(width).map((i) => Math.sin(1 + (i + 1) * (k + 1)) + (i === k)));
   let sizes = [];
   for (let round = 0, before = 0; round < 400; round++) {
-    basis = basis.map((v) => Float64Array.from({ length: width }, (_, a) => { let sum = 0;
-      for (let b = 0; b < width; b++) sum += cov[a * width + b] * v[b]; return sum; }));
-    sizes = basis.map((v, k) => {
-      for (let j = 0; j < k; j++) {
-        const along = v.reduce((sum, x, i) => sum + x * basis[j][i], 0);
-        for (let i = 0; i < width; i++) v[i] -= along * basis[j][i];
-      }
-      const size = Math.hypot(...v) || 1e-300;
-      for (let i = 0; i < width; i++) v[i] /= size;
-      return size;
-    });
-    const sum = sizes.slice(0, dims).reduce((a, b) => a + b, 0);
+    const found = [];
+    for (const vector of basis)
+      found.push(orthogonalise(cov.map((row) => dot(row, vector)), found));
+    sizes = found.map((vector) => Math.sqrt(dot(vector, vector)) || 1e-300);
+    basis = found.map((vector, k) => vector.map((value) => value / sizes[k]));
+    const sum = sumOf(sizes.slice(0, dims));
     if (Math.abs(sum - before) < 1e-12 * sum && round > 20) break;
     before = sum;
   }
-  const places = states.map((s) => {
-    const found = new Float32Array(s.shape[0] * dims);
-    for (let n = 0; n < s.shape[0]; n++) for (let d = 0; d < Math.min(dims, count); d++) {
-      let sum = 0;
-      for (let k = 0; k < width; k++) sum += (s[n * width + k] - mean[k]) * basis[d][k];
-      found[n * dims + d] = sum;
-    }
-    found.shape = [s.shape[0], dims];
-    return found;
-  });
-  return { places, shares: sizes.slice(0, dims).map((size) => size / (variance || 1)), every };
+  const axes = basis.slice(0, dims);
+  const middle = axes.map((axis) => dot(mean, axis));
+  const places = states.map((s) => Object.assign(Float32Array.from(range(s.shape[0])
+    .flatMap((n) => axes.map((axis, d) => dot(kit.row(s, n), axis) - middle[d]))),
+    { shape: [s.shape[0], dims] }));
+  const variance = sumOf(cov.map((row, k) => row[k])) || 1;
+  return { places, shares: sizes.slice(0, dims).map((size) => size / variance), every };
 }
 
 /** Indices of the nearest other points of one, in the full states of a stage. */
 function nearestOf(states, i) {
-  const [count, width] = states.shape;
-  const far = range(count).map((n) => {
-    let sum = 0;
-    for (let k = 0; k < width; k++) sum += (states[n * width + k] - states[i * width + k]) ** 2;
-    return sum;
+  const others = range(states.shape[0]).filter((n) => n !== i);
+  const own = kit.row(states, i);
+  const far = range(states.shape[0]).map((n) => {
+    const apart = kit.row(states, n).map((value, k) => value - own[k]);
+    return dot(apart, apart);
   });
-  return range(count).filter((n) => n !== i).sort((a, b) => far[a] - far[b]).slice(0, NEAR);
+  return others.sort((a, b) => far[a] - far[b]).slice(0, NEAR);
 }

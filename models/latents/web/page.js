@@ -3,88 +3,76 @@
 
 const page = (() => {
   const views = [pointsView, pathsView, stagesView].filter(Boolean);
-  const tabs = element(null, "nav", { className: "controls", id: "views", ariaLabel: "views" });
-  kit.view.prepend(tabs);
+  const tabs = new kit.Controls(null, { id: "views", role: "navigation", ariaLabel: "views",
+    state: shared, act: draw });
+  kit.view.prepend(tabs.bar);
   const drawing = element(left, "div");
   const words = element(left, "p", { className: "note", id: "plane-words" });
-  const plane = new Plane(drawing, { onPick: (key, add) => pick(key, !add, add),
-    onLasso: (keys, add) => select(keys, add) });
+  const plane = new Plane(drawing, { textOf, onLasso: select,
+    onPick: (key, add) => (add ? select([key], true) : pick(key)) });
   const found = { views, plane, view: views.find((view) => view.name === contents.opens)
-    ?? views[0], draw, show, mark, moved, selected, pick };
-  const buttons = views.map((view) => kit.button(tabs, `view-${view.name}`, view.words,
+    ?? views[0], draw, show, mark, pick, keys };
+  const buttons = views.map((view) => tabs.button(`view-${view.name}`, view.words,
     () => show(view)));
+  const projectionMenu = tabs.choice("projection", "Projection",
+    projections.map((projection, i) => [i, projection.name]), "projection");
 
   /** Show another view. */
   function show(view) {
     found.view = view;
-    if (!view.own && !view.able(shown())) shared.projection = projections.findIndex(view.able);
     shared.hidden.clear();
-    for (const other of views) for (const part of [other.controls, other.below]) if (part)
-      part.hidden = other !== view;
-    views.forEach((other, i) => buttons[i].setAttribute("aria-pressed", String(other === view)));
-    tabs.hidden = views.length < 2;
+    views.forEach((other, i) => {
+      for (const part of [other.controls, other.below]) if (part) part.hidden = other !== view;
+      buttons[i].hidden = views.length < 2;
+      buttons[i].setAttribute("aria-pressed", String(other === view));
+    });
+    projectionMenu.parentElement.hidden = Boolean(view.own);
     draw();
     saySelection();
   }
 
   function draw() {
     words.textContent = found.view.draw(plane);
-    selected(false);
+    plane.mark(null, found.view.own ? [] : rings());
     mark(now.playing ? now.playing.frame : now.moment?.frame);
+  }
+
+  /** Where what is selected is drawn, or else where its moment lies. */
+  function rings() {
+    const drawn = new Map(plane.hits.map((hit) => [hit.pick, hit.place]));
+    return [...selection.keys].map((key) => drawn.get(key) ?? placeOf(itemOf(key)?.moment))
+      .filter(Boolean);
   }
 
   /** Where the two speakers are in a frame, with a trail. */
   function mark(frame) {
     if (found.view.own || !now.moment || frame === undefined) return plane.mark([]);
     const { number, speaker } = now.moment;
-    const marks = [0, 1].flatMap((whose) => {
-      const place = placeOf(number, frame, whose);
-      const trail = range(Math.round(TRAIL_S * rate))
-        .map((back) => placeOf(number, frame - back, whose)).filter(Boolean);
-      return place ? [{ place, words: `${whose}`, strong: whose === speaker, trail, dash: whose
-        ? [4, 3] : [] }] : [];
-    });
-    return plane.mark(marks);
+    const trails = [0, 1].map((whose) => range(Math.round(TRAIL_S * rate))
+      .map((back) => placeOf({ number, frame: frame - back, speaker: whose })));
+    return plane.mark(trails.map((trail, whose) => ({ place: trail[0], words: `${whose}`,
+      strong: whose === speaker, trail, dash: whose ? [4, 3] : [] })).filter((m) => m.place));
   }
 
-  /** Rings around what is selected: where the view draws it, or where its moment lies. */
-  function selected(again = true) {
-    if (found.view.own) return again ? draw() : plane.mark(null, []);
-    const places = [...selection.keys].map((key) => {
-      const moment = itemOf(key)?.moment;
-      return found.view.where(key)
-        ?? (moment ? placeOf(moment.number, moment.frame, moment.speaker) : null);
-    });
-    return plane.mark(null, places.filter(Boolean));
+  /** Of all points that are drawn. */
+  function keys() {
+    return [...new Set(plane.hits.map((hit) => hit.pick))].filter(Boolean);
   }
 
-  function moved(dialogue) {
-    if (dialogue) found.view.moved?.();
-  }
-
-  /** Go to a point, and hear it; with Shift, select it. */
-  function pick(key, heard, add = false) {
-    if (add) return select([key], true);
-    if (found.view.pick) return found.view.pick(key, add);
-    return go(itemOf(key).moment, heard);
+  /** Go to a point, hear it, and select it if the view follows what is selected. */
+  function pick(key) {
+    if (found.view.follows?.(key)) select([key]);
+    const { moment } = found.view.item(key);
+    if (moment) go(moment, true);
   }
 
   setTimeout(() => {
     show(found.view);
-    found.view.start();
+    found.view.start?.();
   });
-  document.addEventListener("keydown", (pressed) => {
-    const { tagName } = pressed.target;
-    if (["SELECT", "INPUT", "TEXTAREA"].includes(tagName)
-      || (tagName === "BUTTON" && pressed.key === " ")) return;
-    const by = pressed.shiftKey ? 10 : 1;
-    const act = { ArrowLeft: () => step(-by), ArrowRight: () => step(by), " ": () =>
-      (now.playing ? stop() : play(false)), ...(found.view.key ?? {}) }[pressed.key];
-    if (!act) return;
-    act();
-    pressed.preventDefault();
-  });
-  dark.addEventListener("change", () => {
+  kit.onKeys(() => ({ ArrowLeft: (by) => step(-by), ArrowRight: (by) => step(by),
+    " ": () => (now.playing ? stop() : play(false)), ...found.view.key }));
+  kit.dark.addEventListener("change", () => {
     draw();
     if (!now.moment) return;
     drawDialogue();

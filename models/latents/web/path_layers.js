@@ -1,149 +1,155 @@
-// What is drawn of paths around events: single ones, means, last points, mistakes and chosen ones.
+// What is drawn of paths: groups of them, mistakes and chosen ones around events, and those of a
+// whole conversation.
 
-/** The layers of paths (plane.js says what a layer is).
- *  `places`: functions of paths.js that say where paths lie and which are shown. `explain` takes
- *  what the legend says of a layer. */
-function pathLayers({ paths, list, state, keyOf, explain, places }) {
-  const { placeAt, pathOf, lastOf, times, stepAt, roles, withRoles, inSplit } = places;
+/** The layers of paths (plane.js says what a layer is). `on` has what paths.js shows, and where it
+ *  lies; `explain` takes what the legend says of a layer. */
+function pathLayers(on, explain) {
+  const { paths, list, state, keyOf, placeAt, pathOf, lastOf, times, stepAt } = on;
   const LEAST_SPREAD = 3; // paths, for an ellipse
-
-  function meanAt(members, t) {
-    const there = members.map(([p, role]) => placeAt(p, role, t)).filter(Boolean);
-    if (!there.length || there.length < members.length / 2) return null;
-    return range(shown().dims).map((axis) => there.reduce((sum, place) => sum + place[axis],
-      0) / there.length);
-  }
 
   const line = (places, colour, more) => ({ kind: "line", places, colour, ...more });
   const dots = (places, more) => ({ kind: "points", places, ...more });
   const halo = (places, width) => line(places, kit.ink("--paper"), { width, alpha: 0.9 });
-  const told = (p) => () => inWords(list[p]);
+  const single = ([p, role], colour, look) => line(pathOf(p, role), colour,
+    { pick: () => keyOf(p, role), ...look });
+  const lastDots = (members, look) => dots(members.map(([p, role]) => placeAt(p, role, lastOf(p))),
+    { pick: (i) => keyOf(...members[i]), ...look });
+  const outline = (places, colour, look) => (places.length < LEAST_SPREAD ? []
+    : [line(spread(places, shown().dims), colour, look)]);
+  const fainter = (members) => Math.min(0.5, 14 / members.length); // the more there are
 
-  /** Points that grow, and whose colour changes, with time. */
-  function timeDots(places, at, [small, large], alpha, text, pick) {
-    const [least, most] = at.reduce(([a, b], t) => [Math.min(a, t), Math.max(b, t)],
-      [Infinity, -Infinity]);
-    const share = (i) => (at[i] - least) / Math.max(most - least, 1e-6);
-    explain({ name: "seconds", low: said(least), high: said(most) });
-    return dots(places, { size: (i) => small + (large - small) * share(i), colour: (i) =>
-      ramp(share(i)), alpha, text, pick });
+  function meanAt(members, t) {
+    const there = members.map(([p, role]) => placeAt(p, role, t)).filter(Boolean);
+    if (!there.length || there.length < members.length / 2) return null;
+    return range(shown().dims).map((axis) => sumOf(there.map((place) => place[axis]))
+      / there.length);
+  }
+
+  /** Points whose colour, and `size` from 0 to 1, changes with time. */
+  function timeDots(places, at, size, more) {
+    const { entries, colour, share } = scaleOf("seconds", at);
+    explain(entries[0]);
+    return dots(places, { colour, alpha: 0.8, size: (i) => size(share(i), i), ...more });
+  }
+
+  function singleLayers(groups, faint) {
+    const members = groups.flatMap((group) => group.members);
+    const byTime = state.parts.startsWith("time");
+    const alpha = fainter(members) * (faint ? 0.5 : byTime ? 1 : 2);
+    const layers = groups.flatMap(({ entry, members: some }) => some.map((member) =>
+      single(member, byTime ? kit.ink("--soft") : entry.colour,
+        byTime ? { width: 0.6, alpha } : { width: 1.2, alpha, dash: entry.dash })));
+    if (!byTime || faint) return layers;
+    const all = members.flatMap(([p, role]) => times().map((time, t) =>
+      [placeAt(p, role, t), time, p, role])).filter(([place]) => place);
+    return [...layers, timeDots(all.map(([place]) => place), all.map(([, time]) => time),
+      (share) => 1 + 2 * share, {
+        text: (i) => `${inWords(list[all[i][2]])}\n${said(all[i][1])} s`,
+        pick: (i) => keyOf(all[i][2], all[i][3]) })];
+  }
+
+  /** The mean path of a group, and how its paths spread at the start and at the decision. */
+  function meanLayers({ entry, members }) {
+    const { colour, dash } = entry;
+    const path = times().map((_, t) => meanAt(members, t));
+    const decision = stepAt(paths.judged_s);
+    const stops = [0, stepAt(0), decision].filter((t) => path[t]);
+    const text = (t) => `mean of ${entry.id}, ${said(times()[t])} s`;
+    return [halo(path, 8), line(path, colour, { width: 4.5, dash, text }),
+      dots(stops.map((t) => path[t]), { colour: (i) => (stops[i] === decision ? colour
+        : kit.ink("--paper")), edge: colour, symbol: entry.symbol, size: 6, alpha: 1,
+        text: (i) => text(stops[i]) }),
+      ...stops.filter((t) => t > 0).flatMap((t) => outline(members.map(([p, role]) =>
+        placeAt(p, role, t)).filter(Boolean), colour, { width: 1.5, dash }))];
   }
 
   function groupLayers(groups, faint) {
-    const layers = [];
-    const alone = Math.min(0.6, 14 / groups.reduce((sum, g) => sum + g.members.length, 0));
-      // fainter, the more there are
-    const byTime = state.colour === "time";
-    if (state.single) {
-      for (const { entry, members } of groups) for (const [p, role] of members) {
-        layers.push(line(pathOf(p, role), byTime ? kit.ink("--soft") : entry.colour,
-          { width: byTime ? 0.6 : 1.2, dash: byTime ? [] : entry.dash, alpha: faint ? alone / 2
-          : byTime ? alone : Math.min(0.8, 2.5 * alone), text: told(p), pick: () =>
-          keyOf(p, role) }));
-      }
-      if (byTime && !faint) {
-        const all = groups.flatMap((g) => g.members).flatMap(([p, role]) => range(times().length)
-          .map((t) => [p, t, placeAt(p, role, t), role])).filter(([, , place]) => place);
-        layers.push(timeDots(all.map(([, , place]) => place), all.map(([, t]) => times()[t]),
-          [1, 3], all.length > 3000 ? 0.55 : 0.8,
-          (i) => `${inWords(list[all[i][0]])}\n${times()[all[i][1]].toFixed(2)} s`,
-          (i) => keyOf(all[i][0], all[i][3])));
-      }
-    }
-    if (!state.means || !groups.some((g) => g.members.length > 1)) return layers;
-    for (const { entry, members } of groups) {
-      const path = range(times().length).map((t) => meanAt(members, t));
-      const [zero, decision] = [stepAt(0), stepAt(paths.judged_s)];
-      const stops = [0, zero, decision].filter((t) => path[t]);
-      layers.push(halo(path, 8),
-        line(path, entry.colour, { width: 4.5, dash: entry.dash, text: (t) =>
-        `mean of ${entry.id}, ${times()[t].toFixed(2)} s` }));
-      layers.push(dots(stops.map((t) => path[t]),
-        { colour: (i) => (stops[i] === decision ? entry.colour : kit.ink("--paper")),
-        edge: entry.colour, symbol: entry.symbol, size: 6, alpha: 1, text: (i) =>
-        `mean of ${entry.id}, ${times()[stops[i]].toFixed(2)} s` }));
-      for (const t of stops.filter((step) => step > 0)) {
-        const there = members.map(([p, role]) => placeAt(p, role, t)).filter(Boolean);
-        if (there.length >= LEAST_SPREAD)
-          layers.push(line(spread(there, shown().dims), entry.colour,
-          { width: 1.5, dash: entry.dash }));
-      }
-    }
-    return layers;
+    const several = groups.some(({ members }) => members.length > 1);
+    return [...(state.parts === "means" ? [] : singleLayers(groups, faint)),
+      ...(state.parts.includes("means") && several ? groups.flatMap(meanLayers) : [])];
   }
 
   /** Last points; hollow where the neighbourhood does not survive a refit. */
   function lastLayers(groups) {
     const { stability } = shown().paths;
-    return groups.flatMap(({ entry, members }) => {
-      const points = members.map(([p, role]) => placeAt(p, role, lastOf(p)));
-      const layer = dots(points, { colour: entry.colour, symbol: entry.symbol, size: 5,
-        alpha: 0.85, hollow: (i) => stability[members[i][0] * 2
-        + members[i][1]] < contents.unstable, text: (i) => inWords(list[members[i][0]]),
-        pick: (i) => keyOf(...members[i]) });
-      return state.means && points.length >= LEAST_SPREAD
-        ? [layer, line(spread(points, shown().dims), entry.colour, { width: 2, dash: entry.dash })]
-        : [layer];
+    return groups.flatMap(({ entry: { colour, symbol: shape, dash }, members }) => {
+      const layer = lastDots(members, { colour, symbol: shape, size: 5, alpha: 0.85,
+        hollow: (i) => kit.row(stability, members[i][0])[members[i][1]] < contents.unstable });
+      const there = layer.places.filter(Boolean);
+      const means = state.parts.includes("means");
+      return [layer, ...(means ? outline(there, colour, { width: 2, dash }) : [])];
     });
   }
 
   /** Wrong ones: the line as what came true, the marker as what was predicted; right ones faint. */
   function mistakeLayers(members) {
-    const total = (able) => withRoles(inSplit()).filter(([p]) => able(list[p])).length;
+    const soft = kit.ink("--soft");
     const right = members.filter(([p]) => list[p].correct);
-    const layers = right.map(([p, role]) => line(pathOf(p, role), kit.ink("--soft"),
-      { width: 0.6, alpha: Math.min(0.5, 14 / right.length), text: told(p), pick: () =>
-      keyOf(p, role) }));
-    explain({ name: `correct (${total((e) => e.correct)})`, colour: kit.ink("--soft"),
-      line: true });
-    for (const [i, name] of ["shift", "hold"].entries()) {
-      const wrong = members.filter(([p]) => list[p].correct === false && list[p].true === name);
-      if (!wrong.length) continue;
-      const [other, many, of] = [name === "shift" ? "hold" : "shift", wrong.length > 10,
-        total((e) => e.correct === false && e.true === name)];
-      for (const [p, role] of wrong)
-        layers.push(line(pathOf(p, role), colours[name],
-        { width: many ? 1.3 : 2.2, dash: DASHES[i], alpha: many ? 0.5 : 0.8, text: told(p),
-        pick: () => keyOf(p, role) }));
-      layers.push(dots(wrong.map(([p, role]) => placeAt(p, role, lastOf(p))),
-        { colour: colours[other], symbol: i ? "diamond" : "circle", size: 5.5, alpha: 1,
-        edge: kit.ink("--paper"), text: (k) => inWords(list[wrong[k][0]]), pick: (k) =>
-        keyOf(...wrong[k]) }));
-      explain({ name: `line: true ${name} (${of})`, colour: colours[name], line: true,
-        dash: DASHES[i] });
-      explain({ name: `marker: predicted ${other} (${of})`, colour: colours[other], symbol: i
-        ? "diamond" : "circle" });
-    }
-    return layers;
+    explain({ name: "correct", colour: soft, line: true });
+    return [...right.map((member) => single(member, soft, { width: 0.6, alpha: fainter(right) })),
+      ...[["shift", "hold", "circle"], ["hold", "shift", "diamond"]].flatMap(
+        ([name, other, shape], i) => {
+          const wrong = members.filter(([p]) => list[p].correct === false && list[p].true === name);
+          if (!wrong.length) return [];
+          const look = { width: 1.6, dash: DASHES[i], alpha: 0.6 };
+          explain({ name: `line: true ${name}`, colour: colours[name], line: true, ...look });
+          explain({ name: `marker: predicted ${other}`, colour: colours[other],
+            symbol: shape });
+          return [...wrong.map((member) => single(member, colours[name], look)),
+            lastDots(wrong, { colour: colours[other], symbol: shape, size: 5.5, alpha: 1,
+              edge: kit.ink("--paper") })];
+        })];
   }
 
   /** One event's path, bold, coloured by time, its start and its decision marked. */
-  function chosenLayers(p, index) {
+  function chosenLayers([p, role], index) {
     const event = list[p];
-    return roles().flatMap((role) => {
-      const steps = range(times().length).filter((t) => placeAt(p, role, t));
-      const path = steps.map((t) => placeAt(p, role, t));
-      const colour = colours[event.true || event.kind] ?? palette[index];
-      explain({ name: `${event.dialogue} `
-        + `${inWords(event)}${state.whose === "both" ? `, ${["speaker", "listener"][role]}` : ""}`,
-        colour, line: true, dash: DASHES[index] });
-      const stops = [[stepAt(0), "start of the event", "circle"],
-        [lastOf(p), "last point", event.predicted === "hold" ? "circle" : "diamond"]];
-      if (event.end_s - event.start_s < paths.after_s)
-        stops.push([stepAt(event.end_s - event.start_s), "end of the event", "square"]);
-      const there = stops.filter(([t]) => placeAt(p, role, t));
-      const at = there.map(([t]) => placeAt(p, role, t));
-      const ink = event.predicted ? colours[event.predicted] : kit.ink("--ink");
-      return [
-        halo(path, 9), line(path, colour, { width: 3, dash: DASHES[index] }),
-        timeDots(path, steps.map((t) => times()[t]), [2.5, 5], 1,
-          (i) => `${times()[steps[i]].toFixed(2)} s`),
-        dots(at, { size: 7, symbol: (i) => there[i][2], colour: (i) => (there[i][0] === lastOf(p)
-          ? ink : kit.ink("--ink")), hollow: (i) => there[i][0] !== lastOf(p), alpha: 1 }),
-        { kind: "words", places: at, words: there.map(([, words_]) => words_) },
-      ];
+    const steps = range(times().length).filter((t) => placeAt(p, role, t));
+    const path = steps.map((t) => placeAt(p, role, t));
+    const colour = colours[event.true || event.kind] ?? palette[index];
+    explain({ name: `${event.dialogue} ${inWords(event)}, ${["speaker", "listener"][role]}`,
+      colour, line: true, dash: DASHES[index] });
+    const shape = event.predicted === "hold" ? "circle" : "diamond";
+    const length = event.end_s - event.start_s;
+    const stops = [[stepAt(0), "start of the event", "circle"], [lastOf(p), "last point", shape],
+      ...(length < paths.after_s ? [[stepAt(length), "end of the event", "square"]] : [])]
+      .filter(([t]) => placeAt(p, role, t));
+    const at = stops.map(([t]) => placeAt(p, role, t));
+    const isLast = (i) => stops[i][0] === lastOf(p);
+    return [halo(path, 9), line(path, colour, { width: 3, dash: DASHES[index] }),
+      timeDots(path, steps.map((t) => times()[t]), (share) => 2.5 * (1 + share),
+        { alpha: 1, text: (i) => `${said(times()[steps[i]])} s` }),
+      dots(at, { size: 7, alpha: 1, symbol: (i) => stops[i][2], hollow: (i) => !isLast(i),
+        colour: (i) => (isLast(i) && colours[event.predicted]) || kit.ink("--ink") }),
+      { kind: "words", places: at, words: stops.map(([, name]) => name) }];
+  }
+
+  /** The states of a stretch of a dialogue, frames first to last. */
+  function conversationLayers(number, first, last) {
+    const { speaking } = dialogues[number];
+    const { tracks, every } = shown();
+    const steps = range(Math.ceil(last / every)).filter((i) => i * every >= first);
+    return state.channel.flatMap((speaker) => {
+      const placed = (i) => kit.row(tracks[number], i * 2 + speaker);
+      const look = { line: true, width: 1.5, dash: DASHES[2 * speaker], alpha: 0.45 };
+      explain({ name: `channel ${speaker}`, colour: palette[speaker], ...look });
+      const speaks = (i) => speaking[i * every * 2 + speaker] === 1;
+      const found = [line(steps.map(placed), palette[speaker], look),
+        timeDots(steps.map(placed), steps.map((i) => timeOf(i * every)),
+          (_, k) => (speaks(steps[k]) ? 4 : 2),
+          { pick: (k) => frameKey(number, steps[k] * every, speaker) })];
+      for (const [kind, shape] of [["shift", "diamond"], ["hold", "circle"]]) {
+        const there = events.filter((e) => e.number === number && e.kind === kind
+          && e.speaker === speaker && startOf(e) >= first && startOf(e) < last);
+        if (!there.length) continue;
+        explain({ name: `start of a silence: ${kind}`, colour: colours[kind], symbol: shape });
+        found.push(dots(there.map((e) => placed(Math.floor(startOf(e) / every))), { size: 7,
+          symbol: shape, colour: colours[kind], edge: kit.ink("--ink"), alpha: 1,
+          pick: (k) => `e${events.indexOf(there[k])}:0` }));
+      }
+      return found;
     });
   }
 
-  return { line, dots, timeDots, groupLayers, lastLayers, mistakeLayers, chosenLayers };
+  return { groupLayers, lastLayers, mistakeLayers, chosenLayers, conversationLayers };
 }

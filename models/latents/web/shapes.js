@@ -2,7 +2,6 @@
 
 const SYMBOLS = ["circle", "diamond", "square", "triangle", "star", "pentagon"];
 const DASHES = [[], [8, 4], [2, 3], [8, 3, 2, 3], [14, 5], [14, 4, 3, 4]];
-const NICE = [0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
 const of = (value, i) => (typeof value === "function" ? value(i) : value);
 const linear = { to: (x) => x, from: (x) => x };
 const logarithmic = {
@@ -19,28 +18,41 @@ function ramp(share) {
   return `rgb(${mixed.join()})`;
 }
 
-function outline(pen, symbol, x, y, r) {
+/** Draw a symbol, filled, or hollow as a cross always is. */
+function symbol(pen, name, x, y, r, colour, hollow = false) {
+  Object.assign(pen, { fillStyle: colour, strokeStyle: colour, lineWidth: Math.max(1.2, r / 3) });
   pen.beginPath();
-  if (symbol === "circle" || symbol === undefined) return pen.arc(x, y, r, 0, 7);
-  const corners = { diamond: 4, square: 4, triangle: 3, pentagon: 5, star: 10 }[symbol];
-  if (symbol === "cross") {
-    for (const side of [-1, 1]) pen.moveTo(x - r, y - side * r), pen.lineTo(x + r, y + side * r);
-    return undefined;
+  if (name === "cross") for (const side of [-1, 1]) {
+    pen.moveTo(x - r, y - side * r);
+    pen.lineTo(x + r, y + side * r);
   }
+  const corners = { diamond: 4, square: 4, triangle: 3, pentagon: 5, star: 10 }[name] ?? 0;
   for (let i = 0; i < corners; i++) {
-    const angle = (2 * Math.PI * (i + (symbol === "square" ? 0.5 : 0))) / corners - Math.PI / 2;
-    const far = 1.25 * r * (symbol === "star" && i % 2 ? 0.45 : 1);
+    const angle = (2 * Math.PI * (i + (name === "square" ? 0.5 : 0))) / corners - Math.PI / 2;
+    const far = 1.25 * r * (name === "star" && i % 2 ? 0.45 : 1);
     pen.lineTo(x + far * Math.cos(angle), y + far * Math.sin(angle));
   }
-  return pen.closePath();
+  if (corners) pen.closePath();
+  if (name === "circle") pen.arc(x, y, r, 0, 7);
+  hollow || name === "cross" ? pen.stroke() : pen.fill();
 }
 
 /** Whether a point lies in a polygon. */
 function inside({ x, y }, polygon) {
-  let within = false;
-  for (let i = 0, j = polygon.length - 1; i < polygon.length; j = i++) {
-    const [[ax, ay], [bx, by]] = [polygon[i], polygon[j]];
-    if (ay > y !== by > y && x < ((bx - ax) * (y - ay)) / (by - ay) + ax) within = !within;
-  }
-  return within;
+  const crossed = polygon.filter(([ax, ay], i) => {
+    const [bx, by] = polygon.at(i - 1);
+    return ay > y !== by > y && x < ((bx - ax) * (y - ay)) / (by - ay) + ax;
+  });
+  return crossed.length % 2 === 1;
+}
+
+/** [low, high] of places in each dimension, less a share of them at both ends. */
+function limitsOf(places, dims, cut = 0) {
+  const there = places.filter((place) => place && !Number.isNaN(place[0]));
+  return range(dims).map((axis) => {
+    const values = Float64Array.from(there, (place) => place[axis]).sort();
+    const last = values.length - 1;
+    return last < 0 ? [-1, 1]
+      : [values[Math.floor(cut * last)], values[Math.ceil((1 - cut) * last)]];
+  });
 }

@@ -29,7 +29,7 @@ from turnstream.models.latents.collection import Collection
 from turnstream.stream.errors import ConfigError, DialogueError
 
 from ....networks import TINY, random_model
-from ....web.chromium import open_tab_of
+from ..paths.test_page import set_to, shown_page
 from ..planted import planted_collection
 from .test_unit_search import planted
 
@@ -187,8 +187,7 @@ async def test_the_page_changes_unit_goes_to_a_click_and_plays(
 ) -> None:
     view = cell_page(tiny_collection, tmp_path / "cell.html", unit=Unit("latent", 4))
     assert "was asked for" in view.caption or "tracks" in view.caption
-    async with open_tab_of(browser) as tab:
-        await tab.go(view.path.as_uri())
+    async with shown_page(browser, view.path, "document.querySelector('#told').innerText") as tab:
         first = await tab.text("#told")
         assert first.startswith("0:00.00")
         expected = tiny_collection.frames(0, ["latent"])["latent"][0, :, 4]
@@ -196,19 +195,12 @@ async def test_the_page_changes_unit_goes_to_a_click_and_plays(
         assert await tab.value(
             "document.querySelector('#unit').options[0].textContent.startsWith('latent:4')"
         )
-        await tab.value(
-            "(() => { const s = document.querySelector('#unit'); s.value = 1; s.dispatchEvent(new "
-            "Event('change')); })()"
-        )
+        await set_to(tab, "#unit", 1)
         assert await tab.text("#told") != first
         before = await tab.value("document.querySelector('#lanes').toDataURL()")
-        await tab.value(
-            "(() => { const s = document.querySelector('#scale'); s.value = 'own'; "
-            "s.dispatchEvent(new Event('change')); })()"
-        )
+        await set_to(tab, "#scale", "own")
         assert await tab.value("document.querySelector('#lanes').toDataURL()") != before
         await tab.click("#lanes")
         assert await tab.until("/^0:0[89]/.test(document.querySelector('#told').innerText)")
         await tab.click("#play")
         await tab.until("document.querySelector('#play').textContent === 'Pause'")
-        assert tab.complaints == []

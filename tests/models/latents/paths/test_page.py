@@ -8,7 +8,8 @@ import argparse
 import json
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -324,11 +325,17 @@ CURVE = """(() => {{
 }})()"""
 LEGEND = "[...document.querySelectorAll('#legend .entry')].map((e) => e.innerText.trim())"
 
-
-async def chosen(tab: Tab) -> dict[str, int]:
-    """The moment that the page shows."""
-    shown = await tab.value("({...document.querySelector('#who').dataset})")
-    return {name: int(shown[name]) for name in ("number", "frame", "speaker")}
+@asynccontextmanager
+async def shown_page(
+    browser: str, page: Path, ready: str = "page.plane.look"
+) -> AsyncIterator[Tab]:
+    """A page in a tab; it must not complain."""
+    async with open_tab_of(browser) as tab:
+        await tab.size(1280, 1200)
+        await tab.go(page.as_uri())
+        await tab.until(ready)
+        yield tab
+        assert tab.complaints == []
 
 
 async def set_to(tab: Tab, selector: str, value: Any, event: str = "change") -> None:
@@ -364,12 +371,6 @@ def made(
     return explorer(tiny_collection, projections, out, points=POINTS).path
 
 
-async def opened(tab: Tab, made: Path) -> None:
-    await tab.size(1280, 1200)
-    await tab.go(made.as_uri())
-    await tab.until("document.querySelector('#who').dataset.frame")
-
-
 async def test_in_a_browser_a_point_leads_to_its_moment_and_a_moment_to_its_point(
     made: Path, contents: Section, browser: str
 ) -> None:
@@ -378,13 +379,12 @@ async def test_in_a_browser_a_point_leads_to_its_moment_and_a_moment_to_its_poin
     apart = np.linalg.norm(places[:, None] - places, axis=-1) + np.diag([np.inf] * len(places))
     inside = np.abs(places) < np.percentile(np.abs(places), 95, axis=0)
     index = int(np.argmax(np.where(inside.all(axis=1), apart.min(axis=1), 0)))  # it lies alone
-    async with open_tab_of(browser) as tab:
-        await opened(tab, made)
+    async with shown_page(browser, made) as tab:
         assert f"speaking ({(points['situation'] == 1).sum()})" in await tab.value(LEGEND)
         await drag(tab, await tab.value(PIXEL.format(place=places[index].tolist())))
         moment = {name: int(points[name][index]) for name in ("number", "frame", "speaker")}
-        await tab.until(f"document.querySelector('#who').dataset.frame === '{moment['frame']}'")
-        assert await chosen(tab) == moment
+        found = await tab.until(f"now.moment.frame === {moment['frame']} && now.moment")
+        assert {name: found[name] for name in moment} == moment
         assert contents["dialogues"][moment["number"]]["id"] in await tab.text("#who")
         assert await tab.text("#play") == "Stop"  # it is heard
         await tab.click("#play")
@@ -392,11 +392,11 @@ async def test_in_a_browser_a_point_leads_to_its_moment_and_a_moment_to_its_poin
 
         start = await tab.value("curves.span[0]")
         await drag(tab, await tab.value(CURVE.format(seconds=start + 1.0)))
-        frame = (await chosen(tab))["frame"]
+        frame = await tab.value("now.moment.frame")
         assert (frame + 1) / 50 == pytest.approx(start + 1.0, abs=0.1)
         await places_are(tab, shown["tracks"][moment["number"]][frame])
         await tab.press("ArrowRight")
-        assert (await chosen(tab))["frame"] == frame + 1
+        assert await tab.value("now.moment.frame") == frame + 1
         await set_to(tab, "#time", 321, "input")
         await places_are(tab, shown["tracks"][moment["number"]][321])
 
@@ -406,15 +406,10 @@ async def test_in_a_browser_a_point_leads_to_its_moment_and_a_moment_to_its_poin
         shifts, holds = shown["apart"][0]["figures"][0, 8, :2]
         legend = await tab.value(LEGEND)
         assert legend[:2] == [f"shift ({shifts:.0f})", f"hold ({holds:.0f})"]
-        await set_to(tab, "#draw", "density")
-        for name in ("situation", "p_shift", "dialogue", "split"):
-            await set_to(tab, "#show", name)
-        await set_to(tab, "#draw", "scatter")
         await set_to(tab, "#projection", "1")
         assert await tab.value("page.plane.look.dims") == 3
-        for name in ("minutes", "contrast 2", "cluster"):
+        for name in ("p(this speaker is next)", "dialogue", "split", "contrast 2"):
             await set_to(tab, "#show", name)
-        assert tab.complaints == []
 
 
 async def test_a_lasso_selects_what_lies_in_it_and_its_clusters_become_a_label(
@@ -425,8 +420,7 @@ async def test_a_lasso_selects_what_lies_in_it_and_its_clusters_become_a_label(
     (left, bottom), (right, top) = places.min(axis=0) - 1, places.max(axis=0) + 1
     inside = np.flatnonzero(places[:, 0] < middle)
     at = list(zip(points["number"], points["frame"], points["speaker"], strict=True))
-    async with open_tab_of(browser) as tab:
-        await opened(tab, made)
+    async with shown_page(browser, made) as tab:
         await set_to(tab, "#drag", "lasso")
         limits = np.array([[left - 1, right + 1], [bottom - 1, top + 1]]).tolist()
         await tab.value(f"(page.plane.limits = {limits}, page.plane.render())")
@@ -447,7 +441,6 @@ async def test_a_lasso_selects_what_lies_in_it_and_its_clusters_become_a_label(
         await tab.click("#view-paths")  # what is selected is so in every view
         assert f"Selected: {len(inside)} points" in await tab.text("#selection h2")
         (tmp_path / "clusters.csv").write_text(await tab.value("clustersAsCsv()"))
-        assert tab.complaints == []
     collection = changed_copy(tiny_collection, tmp_path / "copy")
     join_labels(collection, tmp_path / "clusters.csv")
     labels = [collection.frames(number, ["cluster"])["cluster"] for number in range(3)]

@@ -41,7 +41,7 @@ from turnstream.models.latents.space.trust import trust_in_words
 from turnstream.stream.errors import ConfigError
 from turnstream.stream.saved_embedding import SavedEmbedding
 
-from ....web.chromium import open_tab_of
+from .test_page import set_to, shown_page
 
 Gathered = Callable[..., Paths]
 EVENT = Event(0, "a", "train", "shift", 0, 1, 5.0, 6.0, "", 0.8, True)
@@ -357,45 +357,37 @@ def test_a_page_holds_places_as_they_are_and_the_sound_of_its_windows(
 async def test_the_page_changes_scale_dimensions_groups_and_pairs_without_complaint(
     page: Path, browser: str
 ) -> None:
-    def pick(control: str, value: str) -> str:
-        return (
-            f"(() => {{ const c = document.getElementById('{control}'); c.value = '{value}'; "
-            "c.dispatchEvent(new Event('change')); return c.value; })()"
-        )
-
-    async with open_tab_of(browser) as tab:
-        await tab.go(page.as_uri())
-        drawn = "page.plane.box.dataset.drawn"
-        assert (await tab.until(drawn)).startswith("paths 2 linear true")
+    async with shown_page(browser, page) as tab:
+        assert await tab.value("pathsView.state.group") == "true class"
         linear = await tab.value("page.plane.limits[0]")
-        for control, value, shown in (
-            ("scale", "log", "paths 2 log true"),
-            ("group", "outcome", "paths 2 log outcome"),
-            ("split", "apart", "paths 2 log outcome"),
-            ("view-choice", "last", "last 2 log outcome"),
-            ("view-choice", "mistakes", "mistakes 2 log outcome"),
+        for control, value in (
+            ("#scale", "true"),
+            ("#group", "true and predicted class"),
+            ("#split", "apart"),
+            ("#view-choice", "last"),
+            ("#view-choice", "mistakes"),
         ):
-            assert await tab.value(pick(control, value)) == value
-            assert (await tab.value(drawn)).startswith(shown)
+            await set_to(tab, control, value)
         assert await tab.value("page.plane.limits[0]") != linear
         assert await tab.value("page.plane.panels.map((p) => p.title)") == ["train", "val"]
-        assert await tab.value(pick("split", "all")) == "all"
-        assert await tab.value(pick("path-event", "0")) == "0"
+        counts = await tab.text("#words")
+        assert "train: " in counts
+        assert "shift taken for hold" in counts
+        await set_to(tab, "#split", "all")
+        await set_to(tab, "#path-event", "0")
         assert await tab.value("now.moment.event === contents.paths.events[0]")
         await tab.click("#nearest")
-        assert await tab.value("document.getElementById('pair').value") != ""
-        assert "Compared with" in await tab.text("#chosen-words")
-        count = "[...contents.paths.events].filter((i) => events[i].correct === false).length"
-        wrong, rows = await tab.value(
-            f"[{count}, document.querySelectorAll('#mistakes tr').length]"
-        )
-        assert wrong == rows - (1 if wrong else 0)
-        await tab.value(pick("view-choice", "conversation"))
+        nearest = "contents.paths.events[shown().paths.nearest[0]]"
+        assert await tab.value(f"[...selection.keys].at(-1) === `e${{{nearest}}}:0`")
+        assert (await tab.text("#chosen")).count("distance to the other class") == 2
+        wrong = "[...contents.paths.events].filter((i) => events[i].correct === false)"
+        await tab.click("#mistakes")
+        assert await tab.value(f"selection.keys.size === {wrong}.length")
+        await set_to(tab, "#view-choice", "conversation")
         assert "channel 0" in await tab.text("#legend")
-        await tab.value(pick("path-projection", "1"))
-        assert (await tab.value(drawn)).startswith("conversation 3 log")
+        await set_to(tab, "#projection", "1")
+        assert await tab.value("page.plane.look.dims") == 3
         assert "the picture 3" in await tab.text("#plane-words")
-        assert tab.complaints == []
 
 
 async def test_the_page_measures_variance_between_groups_within_a_speaker(
@@ -403,9 +395,7 @@ async def test_the_page_measures_variance_between_groups_within_a_speaker(
 ) -> None:
     points = paths.placed[0].last_points()
     share, chance = variance_between(points, paths.classes, paths.strata)
-    async with open_tab_of(browser) as tab:
-        await tab.go(page.as_uri())
-        await tab.until("page.plane.box.dataset.drawn")
+    async with shown_page(browser, page) as tab:
         said = await tab.text("#words")
     assert f"{100 * share:.0f} % of the variance of the last points within dialogue" in said
     assert f"by chance it would be about {max(1, round(100 * chance))} %" in said
