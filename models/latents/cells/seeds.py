@@ -1,7 +1,5 @@
 """`turnstream latents seeds`: which neighbours among the states survive another seed.
 
-turnstream latents seeds COLLECTION COLLECTION [...] --out seeds.png [--csv FILE.csv]
-
 The collections are of the same dialogues, heard by networks that were trained anew. For every pair
 of them, each of the same drawn frames has its nearest neighbours among these frames in either
 network. The share that is the same says how much of what looks alike is the task's, and how much
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 
 from ....stream.errors import ConfigError
 from ..collection import Collection
+from ..drawing import listed
 from ..moments import SITUATIONS
 from ..options import add_layer, add_out, add_seed, check_files, option, shown
 from ..quality import quality_of
@@ -54,6 +53,10 @@ class Survival:
     def chance(self) -> float:
         """The share that two spaces without anything in common have."""
         return neighbours_of(self.shared.shape[1]) / (self.shared.shape[1] - 1)
+
+    def pair_names(self, between: str) -> list[str]:
+        """The names of the networks of each pair, (P,)."""
+        return [between.join((self.names[a], self.names[b])) for a, b in self.pairs]
 
     def by_situation(self) -> dict[str, NDArray[np.float32]]:
         """Mean share by what the speaker is doing, (P,) each."""
@@ -120,50 +123,39 @@ def survival(
 
 def write_survival(found: Survival, collection: Collection, path: Path) -> None:
     """Write a row for each frame."""
-    names = [f"{found.names[a]} / {found.names[b]}" for a, b in found.pairs]
     rows = found.rows
-    write_rows(
-        path,
-        ("dialogue", "time_s", "speaker", "situation", *names),
-        (
-            (
-                collection.dialogues[rows["number"][place]].id,
-                (rows["frame"][place] + 1) / collection.frame_rate_hz,
-                rows["speaker"][place],
-                rows["situation"][place],
-                *found.shared[:, place],
-            )
-            for place in range(found.shared.shape[1])
-        ),
-    )
+    ids = [collection.dialogues[number].id for number in rows["number"]]
+    times_s = (rows["frame"] + 1) / collection.frame_rate_hz
+    columns = (ids, times_s, rows["speaker"], rows["situation"], *found.shared)
+    header = ("dialogue", "time_s", "speaker", "situation", *found.pair_names(" / "))
+    write_rows(path, header, zip(*columns, strict=True))
 
 
 def draw_survival(
     found: Survival, collections: Sequence[Collection], layer: str, out: Path
 ) -> View:
     """Draw how many neighbours each pair shares, and in which situations."""
-    count = found.shared.shape[1]
-    means = found.shared.mean(axis=1)
-    pairs = [f"{found.names[a]} and {found.names[b]}" for a, b in found.pairs]
-    all_pairs = (found.shared >= KEPT).all(axis=0).mean()
-    by_situation = found.by_situation()
-    figures = "; ".join(f"{pair} {mean:.2f}" for pair, mean in zip(pairs, means, strict=True))
-    situations = "; ".join(f"{name} {s.mean():.2f}" for name, s in by_situation.items())
-    qualities = " ".join(
-        f"{name}: {quality_of(collection).in_words()}"
-        for name, collection in zip(found.names, collections, strict=True)
+    count, pairs, by_situation = (
+        found.shared.shape[1],
+        found.pair_names(" and "),
+        found.by_situation(),
     )
+    everywhere = (found.shared >= KEPT).all(axis=0).mean()
+    means = zip(pairs, found.shared.mean(axis=1), strict=True)
+    figures = {pair: f"{mean:.2f} (by chance {found.chance:.3f})" for pair, mean in means}
+    figures["frames that keep half or more in every pair"] = f"{100 * everywhere:.0f} %"
+    figures |= {f"while {name}": f"{shares.mean():.2f}" for name, shares in by_situation.items()}
+    for name, collection in zip(found.names, collections, strict=True):
+        figures[name] = quality_of(collection).in_words().removesuffix(".")
     title = f"Neighbours in {layer} that survive another seed"
     caption = (
         f"Of the {neighbours_of(count)} nearest neighbours of each of {count} frames of single "
-        f"speakers, the share that is the same in two networks: {figures} (by chance "
-        f"{found.chance:.3f}). In every pair, {all_pairs:.0%} of the frames keep half of their "
-        f"neighbours or more. By situation, mean over pairs: {situations}. {qualities}"
+        "speakers, the share that is the same in two networks; by situation, the mean over pairs. "
+        f"{listed(figures)}"
     )
     with picture(out, title, caption, (11.0, 4.0), ncols=2) as (left, right):
-        for place, pair in enumerate(pairs):
-            ordered = np.sort(found.shared[place])
-            left.plot(np.linspace(0, 1, count), ordered, linewidth=1.6, label=pair)
+        for pair, shares in zip(pairs, found.shared, strict=True):
+            left.plot(np.linspace(0, 1, count), np.sort(shares), linewidth=1.6, label=pair)
         left.set(xlabel="share of frames", ylabel="share of neighbours kept", ylim=(0, 1))
         left.legend(fontsize=8, frameon=False, loc="upper left")
         for row, (name, shares) in enumerate(by_situation.items()):

@@ -1,12 +1,8 @@
 """`turnstream latents classes`: where a network beats fixed-order baselines, by class of moment.
 
-turnstream latents classes SOURCE --out classes.png [--csv FILE.csv] [--model RUN]
-
 The network and logistic regressions that see only the last frames (memory/past.py) are asked 0.25 s
 into every shift and hold. The log-odds of all are fitted on other dialogues than they are judged
-on, the network's by an offset and a slope, so that none wins by being surer. Of each class of
-moments, the log-loss of the baseline that is best over all moments is compared with the network's.
-Every label of one's own makes classes, too.
+on, the network's by an offset and a slope, so that none wins by being surer.
 
 Source: the special functions in "Visualizing and understanding recurrent networks" (Karpathy,
 Johnson, Fei-Fei 2016), section 4.3: which characters the LSTM predicts better than n-grams.
@@ -35,6 +31,7 @@ from ..collect import (
     opened_collection,
 )
 from ..collection import Collection, Event
+from ..drawing import listed
 from ..memory.held_out import held_out_log_odds, is_fittable, log_loss
 from ..memory.past import ALL, FRAMES, fixed_order_baseline, recent_sound, score_with_past
 from ..memory.readings import Readings, silence_readings
@@ -51,6 +48,7 @@ if TYPE_CHECKING:
 LEAST = 5  # moments of a class, for a figure
 NEAR_S = 2.0  # before a silence, in which a backchannel or an overlap counts
 SHORT_S, LONG_S = 0.5, 1.0  # of silences
+HEADER = ("class", "moments", "network", "baseline", "better", "better_low", "better_high")
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -95,48 +93,45 @@ def view_classes(
     out: Path,
     *,
     table: Path | None = None,
-    frames: Sequence[int] = FRAMES,
     name: str = "",
 ) -> View:
-    """Draw where the network beats the best fixed-order baseline.
+    """Draw where a network (its name: that of the collection's unless given) beats the best
+    fixed-order baseline, over all moments, on dialogues whose sound is there.
 
-    Args:
-        collection: of dialogues whose sound is there.
-        model: any network.
-        out: .png.
-        table: .csv to write.
-        frames: that the baselines see.
-        name: of the network; that of the collection's unless given.
     Raises:
         ConfigError: no shifts or no holds, or too few dialogues to fit on.
     """
     readings, events = silence_readings(collection)
-    if not is_fittable(readings.happened, readings.number):
+    happened, number, dialogues = (
+        readings.happened,
+        readings.number,
+        len(np.unique(readings.number)),
+    )
+    if not is_fittable(happened, number):
         raise ConfigError(
             "expected two or more dialogues with shifts and holds, to fit baselines on some and to "
-            f"judge on others, got {len(np.unique(readings.number))}"
+            f"judge on others, got {dialogues}"
         )
     said = score_with_past(model, collection, readings, [ALL])[0]
-    fitted = held_out_log_odds(said[:, None], readings.happened, readings.number)
-    sound = recent_sound(model, collection, readings, frames)
-    baselines = {seen: fixed_order_baseline(sound, seen) for seen in frames}
-    losses = {seen: log_loss(each, readings.happened) for seen, each in baselines.items()}
+    network = log_loss(held_out_log_odds(said[:, None], happened, number), happened)
+    sound = recent_sound(model, collection, readings, FRAMES)
+    losses = {seen: log_loss(fixed_order_baseline(sound, seen), happened) for seen in FRAMES}
     best = min(losses, key=lambda seen: losses[seen].mean())
-    classes = find_classes(collection, events)
-    found = compare_classes(classes, log_loss(fitted, readings.happened), losses[best], readings)
+    found = compare_classes(find_classes(collection, events), network, losses[best], readings)
     if table is not None:
-        header = ("class", "moments", "network", "baseline", "better", "better_low", "better_high")
         rows = [(*list(vars(one).values())[:-1], *vars(one.better).values()) for one in found]
-        write_rows(table, header, rows)
-    quality = measure_quality(said, readings.happened, readings.number, readings.speaker)
+        write_rows(table, HEADER, rows)
+    figures = {one.name: _in_words(one.better) for one in found}
     title = f"Where {name or collection.about.model} beats a model of the last frames"
     caption = (
-        f"Log-loss of {len(readings)} shifts and holds of {len(np.unique(readings.number))} "
-        f"dialogues, {SCORE_S:g} s into the silence: the best logistic regression on the last "
-        f"frames ({best / FRAME_RATE_HZ:g} s of both speakers) less the network, each fitted on "
-        "other dialogues, with 95 % intervals over dialogues; filled where the interval lies on "
-        "one side of 0. Of shifts alone, holds alone and silences of one length a difference also "
-        f"says how often each expects a shift. {_in_words(found)} {quality.in_words()}"
+        f"Log-loss of {len(readings)} shifts and holds of {dialogues} dialogues, {SCORE_S:g} s "
+        "into the silence: the best logistic regression on the last frames "
+        f"({best / FRAME_RATE_HZ:g} s of both speakers) less the network, each fitted on other "
+        "dialogues, with 95 % intervals over dialogues; filled where the interval lies on one side "
+        "of 0. Of shifts alone, holds alone and silences of one length a difference also says how "
+        "often each expects a shift. "
+        f"Nats by which the network is better: {listed(figures)} "
+        f"{measure_quality(said, happened, number, readings.speaker).in_words()}"
     )
     with picture(out, title, caption, (9.0, 0.34 * len(found) + 1.2)) as panel:
         _draw(found, panel)
@@ -145,35 +140,27 @@ def view_classes(
 
 def find_classes(collection: Collection, events: Sequence[Event]) -> dict[str, Flags]:
     """Return which of some shifts and holds are of each class, by name; (E,) each."""
-    near = {
-        kind: [(event.number, event.end_s) for event in collection.events(kind)]
-        for kind in ("backchannel", "overlap")
-    }
 
-    def follows(event: Event, kind: str) -> bool:
-        return any(
-            number == event.number and 0 <= event.start_s - end_s <= NEAR_S
-            for number, end_s in near[kind]
-        )
+    def after(kind: str) -> list[bool]:
+        near = [(event.number, event.end_s) for event in collection.events(kind)]
+        return [
+            any(n == e.number and 0 <= e.start_s - end_s <= NEAR_S for n, end_s in near)
+            for e in events
+        ]
 
     lengths = np.array([event.end_s - event.start_s for event in events])
-    found = {
-        "all": np.ones(len(events), bool),
-        **{kind: np.array([e.kind == kind for e in events]) for kind in ("shift", "hold")},
-        **{
-            f"after a {ending}": np.array([e.ending == ending for e in events])
-            for ending in ENDINGS[1:]
-        },
-        "after a backchannel": np.array([follows(event, "backchannel") for event in events]),
-        "after overlap": np.array([follows(event, "overlap") for event in events]),
-        f"silence under {SHORT_S:g} s": lengths < SHORT_S,
-        f"silence over {LONG_S:g} s": lengths > LONG_S,
-    }
+    found: dict[str, Any] = {"all": [True] * len(events)}
+    found |= {kind: [e.kind == kind for e in events] for kind in ("shift", "hold")}
+    found |= {f"after a {end}": [e.ending == end for e in events] for end in ENDINGS[1:]}
+    found |= {"after a backchannel": after("backchannel"), "after overlap": after("overlap")}
+    found |= {f"silence under {SHORT_S:g} s": lengths < SHORT_S}
+    found |= {f"silence over {LONG_S:g} s": lengths > LONG_S}
     labels = event_labels(collection, events)
     for label in collection.labels:
         values = np.array([one[label] for one in labels])
         found |= {f"{label}: {value}": values == value for value in np.unique(values) if value}
-    return {name: flags for name, flags in found.items() if flags.sum() >= LEAST}
+    classes = {name: np.asarray(flags, bool) for name, flags in found.items()}
+    return {name: flags for name, flags in classes.items() if flags.sum() >= LEAST}
 
 
 def compare_classes(
@@ -183,34 +170,22 @@ def compare_classes(
     found: list[ClassLoss] = []
     for name, flags in classes.items():
         numbers, dialogues = consecutive(readings.number[flags])
-        differences = baseline[flags] - network[flags]
-        columns = np.stack([differences, np.ones(len(numbers))], axis=1)
+        ours, theirs = network[flags], baseline[flags]
+        columns = np.stack([theirs - ours, np.ones(len(numbers))], axis=1)
         sums = sums_by_dialogue(columns, numbers, dialogues)
 
         def better(weights: Floats, sums: Floats = sums) -> Floats:
             summed = weights @ sums
             return summed[:, 0] / summed[:, 1]
 
-        found.append(
-            ClassLoss(
-                name,
-                int(flags.sum()),
-                float(network[flags].mean()),
-                float(baseline[flags].mean()),
-                estimate(better, dialogues),
-            )
-        )
+        means, difference = (float(ours.mean()), float(theirs.mean())), estimate(better, dialogues)
+        found.append(ClassLoss(name, len(ours), *means, difference))
     return found
 
 
-def _in_words(found: Sequence[ClassLoss]) -> str:
-    figures = [
-        f"{one.name} {one.better.value:+.3f}"
-        + f" ({one.better.low:+.3f} to {one.better.high:+.3f})"
-        * bool(one.better.low == one.better.low)
-        for one in found
-    ]
-    return f"Nats by which the network is better: {'; '.join(figures)}."
+def _in_words(found: Estimate) -> str:
+    interval = "" if np.isnan(found.low) else f" ({found.low:+.3f} to {found.high:+.3f})"
+    return f"{found.value:+.3f}{interval}"
 
 
 def _draw(found: Sequence[ClassLoss], panel: Any) -> None:

@@ -73,28 +73,19 @@ class States:
         both: bool = False,
     ) -> NDArray[np.float32]:
         """A speaker's own states, (n, H), or with those of the other speaker behind, (n, 2 H)."""
-        own = self.values[layer][rows, time, speaker]
-        return (
-            np.concatenate([own, self.values[layer][rows, time, 1 - speaker]], axis=1)
-            if both
-            else own
-        )
+        values = self.values[layer]
+        whose = (speaker, 1 - speaker) if both else (speaker,)
+        return np.concatenate([values[rows, time, who] for who in whose], axis=1)
 
 
 def reach_of(cases: Cases, times_s: Sequence[float], collection: Collection) -> Reach:
-    """The newest frames at times around the cases' starts."""
-    times, lengths = (
-        np.asarray(times_s, np.float64),
-        np.array([collection.frame_count(number) for number in range(len(collection.dialogues))]),
-    )
-    steps = (
-        np.floor((cases.start_s[:, None] + times) * collection.frame_rate_hz + 1e-6).astype(
-            np.int64
-        )
-        - 1
-    )
-    lasting = (times <= 1e-9) | (times <= (cases.end_s - cases.start_s)[:, None] + 1e-9)
-    return Reach(times, steps, lasting & (steps >= 0) & (steps < lengths[cases.number][:, None]))
+    """Return the newest frames at times around the cases' starts."""
+    times, numbers = np.asarray(times_s, np.float64), range(len(collection.dialogues))
+    lengths = np.array([collection.frame_count(number) for number in numbers])
+    frames = (cases.start_s[:, None] + times) * collection.frame_rate_hz
+    steps = np.floor(frames + 1e-6).astype(np.int64) - 1
+    within = (steps >= 0) & (steps < lengths[cases.number][:, None])
+    return Reach(times, steps, cases.lasting(times) & within)
 
 
 def read_states(
@@ -114,32 +105,25 @@ def read_states(
         ConfigError: the sound is asked for, and the collection has none.
         DialogueError: it cannot be read any more.
     """
-    sizes = dict(collection.about.sizes) | (
-        {} if model is None else {SOUND: model.config.features.mel_bins}
-    )
-    found = {name: np.empty((*steps.shape, 2, size), np.float32) for name, size in sizes.items()}
-    found |= {name: np.empty((*steps.shape, 2), np.float32) for name in SAID}
+    names = [*collection.about.sizes, *SAID]
+    found: dict[str, NDArray[np.float32]] = {}
     for one in bar(np.unique(number), "read", "dialogue"):
         rows = np.flatnonzero(number == one)
-        columns: dict[str, NDArray[Any]] = collection.frames(
-            int(one), [*collection.about.sizes, *SAID]
-        )
+        columns: dict[str, NDArray[Any]] = collection.frames(int(one), names)
         if model is not None:
             config = model.config
-            mel = (
-                log_mel(model, sound_at(collection, int(one), config.features.sample_rate_hz))
-                .transpose(0, 1)
-                .numpy()
-            )
+            sound = sound_at(collection, int(one), config.features.sample_rate_hz)
             stride = config.frame_samples // config.features.hop_samples
-            columns[SOUND] = mel[stride - 1 :: stride]
+            columns[SOUND] = log_mel(model, sound).transpose(0, 1).numpy()[stride - 1 :: stride]
         for name, values in columns.items():
+            if name not in found:
+                found[name] = np.empty((*steps.shape, *values.shape[1:]), np.float32)
             found[name][rows] = values[np.clip(steps[rows], 0, len(values) - 1)]
     return States(found)
 
 
 def folds_of(cases: Cases) -> tuple[list[Fold], NDArray[np.int64]]:
-    """Which cases are scored by probes fitted on which.
+    """Return which cases are scored by probes fitted on which.
 
     Args:
         cases: at least one.
@@ -152,18 +136,15 @@ def folds_of(cases: Cases) -> tuple[list[Fold], NDArray[np.int64]]:
     numbers, dialogues = consecutive(cases.number)
     if dialogues > 1:
         parts = dialogues if dialogues <= MOST_LEFT_OUT else FOLDS
-        return [
-            (fit, score) for fit, score in GroupKFold(parts).split(numbers, groups=numbers)
-        ], numbers
-    _, moments = np.unique(cases.start_s, return_inverse=True)
+        return list(GroupKFold(parts).split(numbers, groups=numbers)), numbers
+    start_s = cases.start_s
+    _, moments = np.unique(start_s, return_inverse=True)
     block = moments * FOLDS // (moments.max() + 1)
     folds: list[Fold] = []
     for one in np.unique(block):
         held = block == one
-        low, high = cases.start_s[held].min() - GAP_S, cases.start_s[held].max() + GAP_S
-        folds.append(
-            (np.flatnonzero((cases.start_s < low) | (cases.start_s > high)), np.flatnonzero(held))
-        )
+        low, high = start_s[held].min() - GAP_S, start_s[held].max() + GAP_S
+        folds.append((np.flatnonzero((start_s < low) | (start_s > high)), np.flatnonzero(held)))
     return folds, block
 
 
@@ -173,7 +154,7 @@ def held_out_scores(
     strata: NDArray[np.int64],
     folds: Sequence[Fold],
 ) -> Floats:
-    """Log-odds of the first class, (N,), each from a probe that has not seen its fold.
+    """Return log-odds of the first class, (N,), each from a probe that has not seen its fold.
 
     NaN where the rest has fewer than two of a class that count.
 
@@ -194,17 +175,16 @@ def held_out_scores(
 
 
 def matched_weights(first: NDArray[np.bool_], strata: NDArray[np.int64]) -> Floats:
-    """How much each case counts, (N,), 1 on average: as the share of the other class in its
+    """Return how much each case counts, (N,), 1 on average: as the share of the other class in its
     stratum.
 
     Both classes then weigh alike in each dialogue and speaker. Who speaks in a state says nothing
     of its class, and a probe does not take the one for the other.
     """
     numbers, different = consecutive(strata)
-    share = np.bincount(numbers, first, different) / np.maximum(
-        np.bincount(numbers, minlength=different), 1
-    )
-    weights = np.where(first, 1 - share[numbers], share[numbers])
+    counts = np.bincount(numbers, minlength=different)
+    share = (np.bincount(numbers, first, different) / np.maximum(counts, 1))[numbers]
+    weights = np.where(first, 1 - share, share)
     return weights / weights.mean() if weights.any() else weights
 
 
@@ -214,7 +194,7 @@ def auc_of(
     units: NDArray[np.int64],
     speaker: NDArray[np.int64],
 ) -> Estimate:
-    """AUC within unit and speaker of scores, (N,), with its interval over units.
+    """Return the AUC within unit and speaker of scores, (N,), with its interval over units.
 
     Nothing where fewer than LEAST of a class were scored of which the speaker has both.
 
@@ -233,6 +213,6 @@ def auc_of(
 
 
 def some_of(folds: Sequence[Fold], kept: NDArray[np.bool_]) -> list[Fold]:
-    """The same folds of fewer cases: places are then among those kept."""
+    """Return the same folds of fewer cases: places are then among those kept."""
     place = np.cumsum(kept) - 1
     return [(place[fit[kept[fit]]], place[score[kept[score]]]) for fit, score in folds]

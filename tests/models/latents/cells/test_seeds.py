@@ -42,7 +42,7 @@ def test_the_order_and_sign_of_units_do_not_matter_and_what_differs_is_found(
     out, table = tmp_path / "seeds.png", tmp_path / "seeds.csv"
     given = [str(a.folder), str(b.folder), "--out", str(out), "--csv", str(table)]
     assert main(["latents", "seeds", *given, "--points", "400"]) == 0
-    assert "made 000000 and made 000000 1.00 (by chance 0.038)" in capsys.readouterr().out
+    assert "made 000000 and made 000000: 1.00 (by chance 0.038)" in capsys.readouterr().out
     header, row, *rest = table.read_text().splitlines()
     assert header == "dialogue,time_s,speaker,situation,made 000000 / made 000000"
     assert row.startswith("made0,")
