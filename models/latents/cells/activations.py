@@ -21,8 +21,8 @@ from ..options import add_out, add_stretch, check_files, shown
 from ..quality import quality_of
 from ..views import LIGHT, View, check_suffix, picture
 from . import shown_units
-from .targets import Floats
-from .unit_search import Target, score_units, strength
+from .targets import Floats, Target
+from .unit_search import score_units
 
 LONGEST_S = 60.0  # unless --end is given
 ORDERED_FROM = 4000  # frames at most, evenly drawn
@@ -129,7 +129,7 @@ def figures_in_words(
         rows = of_layer.reshape(-1, of_layer.shape[2])
         said = [f"of {rows.shape[1]} units {(rows.std(axis=0) < STILL).sum()} hardly move"]
         if 0 < spoken.mean() < 1:
-            strengths = strength(score_units(rows, spoken, SPEECH), SPEECH)
+            strengths = SPEECH.strength(score_units(rows, spoken, SPEECH))
             rising, falling = (int((sign * strengths > FOLLOWS).sum()) for sign in (1, -1))
             said.append(f"{rising} are mostly higher and {falling} mostly lower in own speech")
         said.append(f"{100 * np.mean(np.abs(rows) > 0.9):.0f} % of values beyond -0.9 or 0.9")

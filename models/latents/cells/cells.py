@@ -71,7 +71,6 @@ def cell_page(
     track most.
 
     Args:
-        collection, out, part: see above.
         unit: to show, in a page first; None is the one that tracks most.
         search: of find_units; None searches the collection, if need be.
     Raises:

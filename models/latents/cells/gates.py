@@ -1,16 +1,11 @@
 """Gates and cells of the network's RNNs, recomputed from the weights: PyTorch gives only what comes
-out of them.
+out of them. Hooks keep what each RNN was given, and its steps are taken again, one by one.
 
-A network is run as always (`run_dialogue`, `forward`, `forward_mel`); hooks keep what each RNN was
-given, and its steps are taken again here, one by one.
+GRU: `reset` and `update` in (0, 1), the proposed state `new` and the state `h` in (-1, 1). LSTM:
+`input`, `forget` and `output` in (0, 1), the cell `c`, unbounded, `tanh_c` and `h` in (-1, 1). A
+plain RNN has only `h`; a linear read-out (kind "none") has nothing of the kind.
 
-GRU: reset and update gates in (0, 1), the proposed state `new` in (-1, 1), the state `h` in (-1,
-1). LSTM: input, forget and output gates in (0, 1), the cell `c`, unbounded, `tanh_c` in (-1, 1),
-the state `h` in (-1, 1). A plain RNN has only its state `h`; a linear read-out (kind "none") has
-nothing of the kind.
-
-Source: Cho et al. 2014 and Hochreiter & Schmidhuber 1997, in the form of the formulas in PyTorch's
-documentation of nn.GRU and nn.LSTM.
+Source: Cho et al. 2014 and Hochreiter & Schmidhuber 1997, as in PyTorch's nn.GRU and nn.LSTM.
 """
 
 from __future__ import annotations

@@ -22,16 +22,8 @@ from numpy.typing import NDArray
 from ....stream.errors import ConfigError, DialogueError
 from ...dialogues.manifest import Dialogue
 from ...evaluation.plots import check_matplotlib
+from .. import collect
 from ..bars import bar
-from ..collect import (
-    add_model_argument,
-    add_source_argument,
-    load_network,
-    load_sound,
-    name_of,
-    network_to_run,
-    read_source,
-)
 from ..collection import Collection
 from ..drawing import heading, listed, many
 from ..options import add_out, check_files, shown
@@ -64,12 +56,9 @@ Counts = dict[str, NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class GateShares:
-    """Of one gate in one layer, or of the state ("h").
+    """Of one gate, or of the state ("h"), in one layer of the RNN (depth, 0 the lowest).
 
     Attributes:
-        layer: of a collection.
-        depth: layer of the RNN, 0 the lowest.
-        gate: its name.
         left, right: share of the time in which each unit is left- and right-saturated, (H,).
         histogram: share of all its values in BINS equal parts of (0, 1), or of (-1, 1) for the
             state.
@@ -85,14 +74,8 @@ class GateShares:
 
 @dataclass(frozen=True)
 class Saturation:
-    """Of every gate of a network.
-
-    Attributes:
-        gates: lower layers first.
-        kinds: of RNN, by layer.
-        frames: that were counted, of both speakers.
-        dialogues: that they are from.
-        frame_rate_hz: of the network.
+    """Of every gate, lower layers first, with the kind of RNN by layer, and the frames of both
+    speakers that were counted.
     """
 
     gates: tuple[GateShares, ...]
@@ -114,9 +97,9 @@ class Saturation:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `turnstream latents gates`."""
-    add_source_argument(parser)
+    collect.add_source_argument(parser)
     add_out(parser, csv="a table with a row for each unit of each gate")
-    add_model_argument(parser)
+    collect.add_model_argument(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -144,16 +127,16 @@ def heard_by(source: Path, folder: Path | None) -> tuple[TurnModel, str, list[Di
         DialogueError: the source is none of the three.
     """
     if not source.is_dir():
-        dialogues = read_source(source)  # refused before the network is loaded
-        return load_network(folder), name_of(folder), dialogues
+        dialogues = collect.read_source(source)  # refused before the network is loaded
+        return collect.load_network(folder), collect.name_of(folder), dialogues
     collection = Collection(source)
-    model, about = network_to_run(collection, folder), collection.about
+    model, about = collect.network_to_run(collection, folder), collection.about
     from ...checkpoint import weights_sha256
 
     if weights_sha256(model) != about.weights_sha256:
         raise ConfigError(
-            f"{source}: expected a collection of {name_of(folder)}, got one of {about.model}; name "
-            "its checkpoint with --model"
+            f"{source}: expected a collection of {collect.name_of(folder)}, got one of "
+            f"{about.model}; name its checkpoint with --model"
         )
     return model, about.model, [dialogue_of(collected) for collected in collection.dialogues]
 
@@ -163,12 +146,8 @@ def gate_saturation(
 ) -> Saturation:
     """Hear dialogues and count how often every gate is saturated.
 
-    Memory is that of one dialogue's audio and of the counts.
+    Counts of each dialogue are kept in a folder (None: nowhere) while the work lasts.
 
-    Args:
-        model: in evaluation mode.
-        dialogues: to hear.
-        kept: folder that holds the counts of each dialogue while the work lasts; None keeps none.
     Raises:
         ConfigError: neither layer of the network has gates or a bounded state.
         DialogueError: a dialogue that cannot be read, or not one frame in all of them.
@@ -207,13 +186,7 @@ def draw_saturation(
     found: Saturation, path: Path, name: str = "the network", quality: str = ""
 ) -> View:
     """For each layer, a row: each gate's units in the plane of the two shares, and below, how its
-    values are distributed.
-
-    Args:
-        found: from gate_saturation.
-        path: .png.
-        name: of the network.
-        quality: how good it is, in words.
+    values are distributed; `quality` is how good the network is, in words.
     """
     title, rows = f"Gate saturation of {name}", found.by_layer()
     columns = max(map(len, rows.values()))
@@ -226,8 +199,9 @@ def draw_saturation(
         for row, (layer, gates) in enumerate(rows.items()):
             for column, shares in enumerate(gates):
                 above, below = panels[2 * row : 2 * row + 2, column]
-                _draw_units(above, shares, layer)
-                _draw_values(below, shares)
+                above.set_visible(True)
+                below.set_visible(True)
+                _draw_gate(above, below, shares, layer)
     return View(path, title, caption)
 
 
@@ -271,7 +245,7 @@ def _bounds(gate: str) -> tuple[float, float, float]:
 def _count(model: TurnModel, dialogue: Dialogue, of_layers: dict[str, str]) -> Counts:
     """Hear one dialogue."""
     counts: Counts = {"frames": np.zeros((), np.int64)}
-    audio = load_sound(dialogue, model.config.features.sample_rate_hz)
+    audio = collect.load_sound(dialogue, model.config.features.sample_rate_hz)
     for output, _, inside in listen_inside(model, audio):
         counts["frames"] += 2 * output.vad.shape[2]
         for layer, values in inside.items():
@@ -288,34 +262,29 @@ def _add(counts: Counts, name: str, values: torch.Tensor, gate: str) -> None:
     bins = ((values.double() - low) * (BINS / (1 - low))).floor().clamp(0, BINS - 1).long()
     histogram = [torch.bincount(layer.flatten(), minlength=BINS) for layer in bins.unbind(1)]
     sides = {"left": (values < left).sum(dim=0), "right": (values > right).sum(dim=0)}
-    for side, count in (sides | {"histogram": torch.stack(histogram)}).items():
+    sides["histogram"] = torch.stack(histogram)
+    for side, count in sides.items():
         counts[f"{name} {side}"] = counts.get(f"{name} {side}", 0) + count.numpy()
 
 
-def _draw_units(panel: Any, shares: GateShares, layer: str) -> None:
-    state, (_, left, right) = shares.gate == "h", _bounds(shares.gate)
+def _draw_gate(above: Any, below: Any, shares: GateShares, layer: str) -> None:
+    state, (low, left, right) = shares.gate == "h", _bounds(shares.gate)
     dots = {"color": LIGHT.first, "markersize": 4, "alpha": 0.45, "markeredgewidth": 0}
     middle = {"color": LIGHT.second, "markersize": 6, "markeredgecolor": LIGHT.paper}
     medians = (np.median(shares.left), np.median(shares.right))
-    panel.set_visible(True)
-    panel.plot([0, 1], [1, 0], ":", color=LIGHT.faint, linewidth=1)
-    panel.plot(shares.left, shares.right, "o", clip_on=False, **dots)
-    panel.plot(*medians, "D", clip_on=False, label="median", **middle)
-    panel.legend(loc="upper right", fontsize=8, edgecolor="none", framealpha=0.8)
-    panel.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-    panel.set_xlabel(f"share of time {'h ' * state}< {left}")
-    panel.set_ylabel(f"share of time {'h ' * state}> {right}")
-    heading(panel, f"{layer}\n{'state h' if state else f'{shares.gate} gate'}")
-
-
-def _draw_values(panel: Any, shares: GateShares) -> None:
-    low, *bounds = _bounds(shares.gate)
+    above.plot([0, 1], [1, 0], ":", color=LIGHT.faint, linewidth=1)
+    above.plot(shares.left, shares.right, "o", clip_on=False, **dots)
+    above.plot(*medians, "D", clip_on=False, label="median", **middle)
+    above.legend(loc="upper right", fontsize=8, edgecolor="none", framealpha=0.8)
+    above.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    above.set_xlabel(f"share of time {'h ' * state}< {left}")
+    above.set_ylabel(f"share of time {'h ' * state}> {right}")
+    heading(above, f"{layer}\n{'state h' if state else f'{shares.gate} gate'}")
     edges = np.linspace(low, 1, BINS + 1)
-    panel.set_visible(True)
-    panel.stairs(shares.histogram, edges, fill=True, color=LIGHT.first, alpha=0.6)
-    for bound in bounds:
-        panel.axvline(bound, color=LIGHT.ink, linewidth=0.8, linestyle="--")
-    panel.set(xlim=(low, 1), yticks=[])
-    what = "h" if shares.gate == "h" else "the gate"
-    panel.set_xlabel(f"value of {what}\n{MEANINGS[shares.gate]}".strip(), fontsize=8)
-    panel.set_ylabel("how often", fontsize=8)
+    below.stairs(shares.histogram, edges, fill=True, color=LIGHT.first, alpha=0.6)
+    for bound in (left, right):
+        below.axvline(bound, color=LIGHT.ink, linewidth=0.8, linestyle="--")
+    below.set(xlim=(low, 1), yticks=[])
+    meaning = f"value of {'h' if state else 'the gate'}\n{MEANINGS[shares.gate]}"
+    below.set_xlabel(meaning.strip(), fontsize=8)
+    below.set_ylabel("how often", fontsize=8)

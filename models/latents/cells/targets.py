@@ -1,9 +1,8 @@
 """What a unit might track, as a value for every frame and speaker: whether something is so, or how
 long something has lasted.
 
-A value is seen from one speaker, "own", and NaN where the question does not arise (no time since
-own speech while one speaks). Short reactions (backchannels) take no turn: neither one's own nor the
-other's begins or ends a turn here.
+A value is seen from one speaker, "own", and NaN where the question does not arise. Short reactions
+(backchannels) take no turn: neither one's own nor the other's begins or ends a turn here.
 """
 
 from __future__ import annotations
@@ -23,20 +22,33 @@ SOON_S = 0.5  # ahead of a backchannel
 EARLY_S = 1.0  # of a mutual silence; long ones would outweigh all others
 COMING_S = (0.5, 1.0)  # ahead of an end of speech or of a turn
 
+Flags = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+
 
 @dataclass(frozen=True)
 class Target:
-    """One of TARGETS.
+    """What is told apart from what, or which amount is measured (graded), and in which frames.
 
-    Attributes:
-        name: a few words.
-        graded: an amount, not yes (1) or no (0).
-        words: what is told apart from what, or what is measured, and in which frames.
+    The score of a unit is an AUC, or Spearman's rank correlation; its strength runs from -1 to 1.
     """
 
     name: str
     graded: bool
     words: str
+
+    @property
+    def score_name(self) -> str:
+        return "rank correlation" if self.graded else "AUC"
+
+    def strength(self, scores: Floats) -> Floats:
+        return scores if self.graded else 2 * scores - 1
+
+    def score(self, strength: float) -> float:
+        return strength if self.graded else 0.5 + strength / 2
+
+    def in_words(self, strength: float) -> str:
+        return f"{self.score_name} {self.score(strength):.2f}"
 
 
 def _ending(ahead_s: float) -> list[Target]:
@@ -76,9 +88,6 @@ TARGETS = (
     Target(f"own backchannel within {SOON_S:g} s", False, SOON),
     Target("p_next", True, HOLDER),
 )
-
-Flags = NDArray[np.bool_]
-Floats = NDArray[np.float32]
 
 
 def find_targets(frames: Columns, backchannels: Sequence[Event], frame_rate_hz: float) -> Floats:

@@ -1,12 +1,10 @@
 """Search for units that track something: each alone, chosen on one half of the dialogues and scored
 on the other, against a search by chance.
 
-The score of a yes/no target is the AUC of the unit's activation, of an amount Spearman's rank
-correlation; as strength, 2 AUC - 1, both run from -1 to 1. The control searches in the same way
-after the targets of each dialogue have been turned round in time, by the same many frames for all:
-their rhythm stays, but what they have to do with the activations is gone. The best of some hundred
-units is then still above chance, and only what is above that counts. Frames are drawn, so that
-memory is bounded, as many of yes as of no where there are enough.
+The control searches in the same way after the targets of each dialogue have been turned round in
+time, by the same many frames for all: their rhythm stays, but what they have to do with the
+activations is gone. The best of some hundred units is then still above chance, and only what is
+above that counts. Frames are drawn, as many of yes as of no, so memory is bounded.
 """
 
 from __future__ import annotations
@@ -73,11 +71,11 @@ class Found:
 
     @property
     def strengths(self) -> Floats:
-        return strength(self.scores, self.target)
+        return self.target.strength(self.scores)
 
     @property
     def by_chance(self) -> Floats:
-        return strength(self.all_scores[1:], self.target)
+        return self.target.strength(self.all_scores[1:])
 
     @property
     def chosen(self) -> tuple[int, int]:
@@ -128,13 +126,21 @@ class UnitSearch:
         """The search for a target, by its name, in a layer."""
         return next(f for f in self.found if (f.target.name, f.layer) == (target, layer))
 
+    def strengths(self) -> dict[str, Floats]:
+        """Of all units for every target, (K, 2, H), by layer."""
+        layers = dict.fromkeys(found.layer for found in self.found)
+        of_layers = ([f.strengths for f in self.found if f.layer == layer] for layer in layers)
+        return dict(zip(layers, map(np.stack, of_layers), strict=True))
+
+    def known_names(self) -> list[str]:
+        """Of the targets that have scores."""
+        return list(dict.fromkeys(found.target.name for found in self.found if found.known))
+
     def best(self) -> list[Found]:
         """For every target with scores the layer whose chosen units hold out best."""
-        by_target = [
-            [found for found in self.found if found.target == target and found.known]
-            for target in TARGETS
-        ]
-        return [max(layers, key=lambda found: found.held_out) for layers in by_target if layers]
+        known = [found for found in self.found if found.known]
+        by_name = ([f for f in known if f.target.name == name] for name in self.known_names())
+        return [max(layers, key=lambda found: found.held_out) for layers in by_name]
 
 
 def find_units(
@@ -213,11 +219,6 @@ def score_units(values: Floats, answers: Floats, target: Target) -> Floats:
     amounts -= amounts.mean()
     spread = np.sqrt((ranks**2).sum(axis=0) * (amounts**2).sum())
     return np.where(spread > 0, amounts @ ranks / np.where(spread > 0, spread, 1), 0).astype("f4")
-
-
-def strength(scores: Floats, target: Target) -> Floats:
-    """Return AUC or rank correlation on one scale, from -1 to 1."""
-    return scores if target.graded else 2 * scores - 1
 
 
 def held_out(strengths: Floats) -> Floats:

@@ -74,8 +74,7 @@ def units_view(
     shifts: int = SHIFTS,
     seed: int = 0,
 ) -> View:
-    """Search a collection and write a table, a picture or a page, as the file's name says, of all
-    its layers or some.
+    """Search a collection and write a table, a picture or a page of all its layers or some.
 
     Raises:
         ConfigError: it lacks one of the layers.
@@ -91,12 +90,8 @@ def units_view(
 
 
 def draw_units(search: UnitSearch, out: Path, layers: Sequence[str] = LAYERS) -> View:
-    """Write what a search found.
+    """Write what a search, with searches by chance, found, as the file's name says.
 
-    Args:
-        search: with searches by chance.
-        out: .csv, .png or .html.
-        layers: whose units to show.
     Raises:
         ConfigError: another suffix.
         DialogueError: too little happens in the dialogues for any score.
@@ -124,13 +119,12 @@ def search_in_words(search: UnitSearch) -> str:
     figures: dict[str, str] = {}
     lost: list[str] = []
     for found in search.best():
-        level = score_in_words(found, found.level)
+        name, in_words = found.target.name, found.target.in_words
         if found.held_out > found.level:
-            figures[found.target.name] = best_in_words(found)
+            figures[name] = best_in_words(found)
         else:
-            lost.append(f"{found.target.name} {score_in_words(found, found.held_out)} ({level})")
-    known = {found.target.name for found in search.best()}
-    rare = [target.name for target in TARGETS if target.name not in known]
+            lost.append(f"{name} {in_words(found.held_out)} ({in_words(found.level)})")
+    rare = [target.name for target in TARGETS if target.name not in search.known_names()]
     figures["no unit does better than chance may"] = ", ".join(lost)
     figures["too rare here for a score"] = ", ".join(rare)
     return (
@@ -147,47 +141,33 @@ def best_in_words(found: Found) -> str:
 
     The score has the direction of the unit where both halves choose the same one.
     """
-    (first, second), seen = found.chosen, int(found.stretches[:, 0].sum())
+    (first, second), in_words = found.chosen, found.target.in_words
     units, sign = f"{found.layer}:{first} and :{second}, one from each half", 1.0
     if first == second:
         units, sign = f"{found.layer}:{first}", float(np.sign(found.strengths[0, first]))
-    sure = [score_in_words(found, found.level), f"units above that in both halves {found.above}"]
-    if seen < FEW:
+    sure = [in_words(found.level), f"units above that in both halves {found.above}"]
+    if (seen := found.stretches[:, 0].sum()) < FEW:
         sure.append(f"{seen} cases only")
     if (moves := found.moves[[first, second]].max()) < FAINT:
         sure.append(f"it moves by {moves:.2g} at most in nine tenths of the time")
-    return f"{units}, {score_in_words(found, sign * found.held_out)} ({', '.join(sure)})"
-
-
-def score_of(found: Found, strength: float) -> float:
-    """Return the score that a strength stands for: the AUC, or the rank correlation."""
-    return strength if found.target.graded else 0.5 + strength / 2
-
-
-def score_in_words(found: Found, strength: float) -> str:
-    """Return the score that a strength stands for, in words."""
-    return f"{_score_name(found)} {score_of(found, strength):.2f}"
-
-
-def _score_name(found: Found) -> str:
-    return "rank correlation" if found.target.graded else "AUC"
+    return f"{units}, {in_words(sign * found.held_out)} ({', '.join(sure)})"
 
 
 def _table(search: UnitSearch) -> Iterator[tuple[Any, ...]]:
     """The TOP units of each target, layer and half, with scores and the level of chance."""
     for found in search.found:
-        strengths, level = found.strengths, found.level
-        chance = score_of(found, float(np.mean(held_out(found.by_chance))))
-        rest = (found.above, found.above_by_chance)
+        target, level = found.target, found.level
+        chance = target.score(float(np.mean(held_out(found.by_chance))))
         for half in (0, 1) if found.known else ():
-            order = np.argsort(-np.abs(strengths[half]), kind="stable")[:TOP]
+            chosen_on, elsewhere = found.strengths[[half, 1 - half]]
+            order = np.argsort(-np.abs(chosen_on), kind="stable")[:TOP]
             for place, unit in enumerate(order):
-                other = strengths[1 - half, unit] * np.sign(strengths[half, unit])
-                scores = (found.scores[half, unit], found.scores[1 - half, unit])
+                exceeds = elsewhere[unit] * np.sign(chosen_on[unit]) > level
                 yield (
-                    *(found.target.name, found.target.words, _score_name(found), found.layer),
-                    *(half + 1, place + 1, unit, *scores, score_of(found, level), other > level),
-                    *(chance, *rest, found.moves[unit], *found.stretches.sum(axis=0)),
+                    *(target.name, target.words, target.score_name, found.layer, half + 1),
+                    *(place + 1, unit, *found.scores[[half, 1 - half], unit], target.score(level)),
+                    *(exceeds, chance, found.above, found.above_by_chance, found.moves[unit]),
+                    *found.stretches.sum(axis=0),
                 )
 
 
@@ -202,48 +182,40 @@ def page_contents(search: UnitSearch) -> dict[str, Any]:
         row |= {"known": found.known, "graded": target.graded}
         row |= {"stretches": found.stretches.sum(axis=0).tolist()}
         if found.known:
-            row |= {
-                "units": chosen,
-                "chosen": [found.scores[half, unit] for half, unit in enumerate(chosen)],
-                "other": [found.scores[1 - half, unit] for half, unit in enumerate(chosen)],
-                "heldOut": found.held_out,
-                "level": found.level,
-                "above": found.above,
-                "aboveByChance": found.above_by_chance,
-                "moves": [found.moves[unit] for unit in chosen],
-            }
+            row |= {"units": chosen, "moves": found.moves[chosen].tolist()}
+            row |= {"chosen": found.scores[[0, 1], chosen].tolist()}
+            row |= {"other": found.scores[[1, 0], chosen].tolist()}
+            row |= {"heldOut": found.held_out, "level": found.level}
+            row |= {"above": found.above, "aboveByChance": found.above_by_chance}
         rows.append(row)
-    strengths = _strengths(search)
     # Units by what they track: those whose strongest target is the same side by side, the strongest
     # first.
-    both = {layer: both_halves(values) for layer, values in strengths.items()}  # (K, H)
+    both = {layer: both_halves(found) for layer, found in search.strengths().items()}  # (K, H)
     order = {layer: np.lexsort((-b.max(axis=0), b.argmax(axis=0))) for layer, b in both.items()}
-    return {"rows": rows, "strengths": strengths, "order": order, "few": FEW}
-
-
-def _strengths(search: UnitSearch) -> dict[str, Any]:
-    """The strengths of all units for every target, (K, 2, H), by layer."""
-    layers = dict.fromkeys(found.layer for found in search.found)
-    return {
-        layer: np.stack([found.strengths for found in search.found if found.layer == layer])
-        for layer in layers
-    }
+    return {"rows": rows, "strengths": search.strengths(), "order": order, "few": FEW}
 
 
 def _draw(search: UnitSearch, view: View) -> None:
-    known = {found.target.name for found in search.best()}
-    names = [target.name for target in TARGETS if target.name in known]
-    units = _leading_units(search)
+    names, count = search.known_names(), LEADING if len(search.best()) < 8 else 1
+    strongest = {layer: both_halves(f).argmax(axis=0) for layer, f in search.strengths().items()}
+    units = sorted(  # that lead a target, by the target that they are strongest in
+        {
+            (LAYERS.index(found.layer), strongest[found.layer][unit], unit)
+            for found in search.found
+            if found.known
+            for unit in found.leading(count)
+        }
+    )
     size = (13.5, max(0.42 * len(names) + 1.6, 0.24 * len(units) + 1.6))
     grid = {"ncols": 2, "width_ratios": [1, 1.25]}
     with picture(view.path, view.title, view.caption, size, **grid) as (left, right):
         _draw_strengths(left, search, names)
-        _draw_table(right, search, names, units)
+        _draw_table(right, search, names, [(LAYERS[layer], unit) for layer, _, unit in units])
 
 
 def _draw_strengths(panel: Any, search: UnitSearch, names: Sequence[str]) -> None:
-    layers = list(dict.fromkeys(found.layer for found in search.found))
-    level = {"color": LIGHT.ink, "markersize": 11, "markeredgewidth": 1.8}
+    layers = list(search.strengths())
+    look = {"color": LIGHT.ink, "markersize": 11, "markeredgewidth": 1.8}
     for number, layer in enumerate(layers):
         marker, colour = LOOKS[layer]
         rows = np.arange(len(names)) + 0.32 * (number - (len(layers) - 1) / 2)
@@ -252,7 +224,7 @@ def _draw_strengths(panel: Any, search: UnitSearch, names: Sequence[str]) -> Non
         panel.hlines(rows, 0, strengths, color=colour, linewidth=1.2, alpha=0.6)
         panel.plot(strengths, rows, marker, color=colour, markersize=6, label=layer)
         words = None if number else "level of chance"
-        panel.plot([one.level for one in found], rows, "|", label=words, **level)
+        panel.plot([one.level for one in found], rows, "|", label=words, **look)
     panel.set_yticks(range(len(names)), names, fontsize=9)
     panel.invert_yaxis()
     panel.axvline(0, color=LIGHT.faint, linewidth=0.8)
@@ -266,31 +238,12 @@ def _draw_strengths(panel: Any, search: UnitSearch, names: Sequence[str]) -> Non
     panel.grid(visible=False, axis="y")
 
 
-def _leading_units(search: UnitSearch) -> list[tuple[str, int]]:
-    """The units that lead a target, by the target that they are strongest in."""
-    count = LEADING if len(search.best()) < 8 else 1
-    leading = {
-        (found.layer, unit)
-        for found in search.found
-        if found.known
-        for unit in found.leading(count)
-    }
-    strongest = {
-        layer: both_halves(strengths).argmax(axis=0)
-        for layer, strengths in _strengths(search).items()
-    }
-    return sorted(leading, key=lambda at: (LAYERS.index(at[0]), strongest[at[0]][at[1]], at[1]))
-
-
 def _draw_table(
     panel: Any, search: UnitSearch, names: Sequence[str], units: Sequence[tuple[str, int]]
 ) -> None:
-    values = np.array(
-        [
-            [search.of(name, layer).strengths[:, unit].mean() for name in names]
-            for layer, unit in units
-        ]
-    )
+    means = {layer: found.mean(axis=1) for layer, found in search.strengths().items()}  # (K, H)
+    known = [place for place, target in enumerate(TARGETS) if target.name in names]
+    values = np.array([means[layer][known, unit] for layer, unit in units])
     states_image(panel, values, (-0.5, len(names) - 0.5, len(units) - 0.5, -0.5))
     look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7}
     for (row, column), value in np.ndenumerate(values):
@@ -299,5 +252,4 @@ def _draw_table(
     turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
     panel.set_xticks(range(len(names)), names, fontsize=8, **turned)
     panel.set_yticks(range(len(units)), [f"{layer}:{unit}" for layer, unit in units], fontsize=8)
-    words = "leading units: + rises, - falls with the target (mean of both halves)"
-    heading(panel, words, 10)
+    heading(panel, "leading units: + rises, - falls with the target (mean of both halves)", 10)

@@ -86,7 +86,6 @@ def words_page(
     """Write a transcript coloured by a unit (.html).
 
     Args:
-        collection, out, part: see above.
         unit: to show; None is the one that tracks most.
         label: that holds the words; None takes those of the manifest.
         table: .csv to write.
@@ -127,13 +126,9 @@ def coloured_words(
     part: tuple[int, int],
     label: str | None = None,
 ) -> list[Word]:
-    """Return the words that begin in a part of a dialogue, in order.
+    """Return the words that begin in a part of a dialogue (first frame, end), in order, with the
+    mean of a unit's values, (T, 2), over each.
 
-    Args:
-        collection, number: the dialogue.
-        values: of a unit, (T, 2).
-        part: first frame and end.
-        label: that holds the words; None takes those of the manifest.
     Raises:
         ConfigError: the collection has no such label, or it is numbers.
     """

@@ -138,12 +138,12 @@ def _largest(found: Averages, some: NDArray[np.bool_]) -> str:
     """The largest effect at some of the times."""
     if not some.any():
         return ""
-    sizes = np.where(some[:, None, None], np.abs(found.effect), -1)
-    k, speaker, unit = np.unravel_index(int(sizes.argmax()), sizes.shape)
-    owner = "" if sizes.shape[1] == 1 else (" of the speaker", " of the other")[speaker]
-    effect = found.effect[k, speaker, unit]
-    still = " (it hardly moves)" * bool(abs(effect) > 100)
-    return f"{effect:+.2f}, unit {unit}{owner}{still} at {found.times_s[k]:+.2f} s"
+    effect = found.effect[some]
+    k, speaker, unit = np.unravel_index(int(np.abs(effect).argmax()), effect.shape)
+    owner = "" if effect.shape[1] == 1 else (" of the speaker", " of the other")[speaker]
+    still = " (it hardly moves)" * bool(abs(effect[k, speaker, unit]) > 100)
+    words = f"{effect[k, speaker, unit]:+.2f}, unit {unit}{owner}{still}"
+    return f"{words} at {found.times_s[some][k]:+.2f} s"
 
 
 def draw_averages(found: Averages, model: str, out: Path, quality: str = "") -> View:

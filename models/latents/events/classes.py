@@ -23,13 +23,7 @@ from ....stream.errors import ConfigError
 from ...dialogues.activity import FRAME_RATE_HZ
 from ...evaluation.measures import Estimate, consecutive, estimate, sums_by_dialogue
 from ...evaluation.shift_hold import SCORE_S
-from ..collect import (
-    add_model_argument,
-    add_source_argument,
-    name_of,
-    network_to_run,
-    opened_collection,
-)
+from .. import collect
 from ..collection import Collection, Event
 from ..drawing import listed
 from ..memory.held_out import held_out_log_odds, is_fittable, log_loss
@@ -56,13 +50,8 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class ClassLoss:
-    """The mean log-loss, in nats, at the moments of one class.
-
-    Attributes:
-        name: of the class.
-        count: of moments.
-        network, baseline: mean log-loss.
-        better: the baseline's less the network's, with its interval over dialogues.
+    """The mean log-loss, in nats, at the moments of one class; `better` is the baseline's less the
+    network's, with its interval over dialogues.
     """
 
     name: str
@@ -74,16 +63,16 @@ class ClassLoss:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `turnstream latents classes`."""
-    add_source_argument(parser)
+    collect.add_source_argument(parser)
     add_out(parser, "classes.png", csv="the figures as a table")
-    add_model_argument(parser)
+    collect.add_model_argument(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Draw it, and print what is seen."""
     check_files(args, ".png")
-    with opened_collection(args.source, args.model) as collection:
-        model, name = network_to_run(collection, args.model), name_of(args.model)
+    with collect.opened_collection(args.source, args.model) as collection:
+        model, name = collect.network_to_run(collection, args.model), collect.name_of(args.model)
         return shown(view_classes(collection, model, args.out, table=args.csv, name=name))
 
 

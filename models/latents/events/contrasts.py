@@ -1,9 +1,8 @@
 """What views of encodings compare: two classes of moments each, with whose encoding is looked at,
 and what chance would make of them.
 
-Contrasts of events take the start of a mutual silence as time 0. Contrasts of frames take any frame
-(does this speaker speak?) or the start of a backchannel, against frames at which nobody is about to
-give one.
+Contrasts of events take the start of a mutual silence as time 0; those of frames any frame, or the
+start of a backchannel, against frames at which nobody is about to give one.
 """
 
 from __future__ import annotations
@@ -38,8 +37,7 @@ class Contrast:
     """Two classes of moments.
 
     Attributes:
-        name: as commands call it.
-        classes: the two; the first one is what a score is high for.
+        classes: the first one is what a score is high for.
         kinds: of the events, () where it is about frames.
         lacking: why there may be too few.
         subject: what both classes are of, where they do not say so themselves.
@@ -110,8 +108,7 @@ class Cases:
 
     Attributes:
         number: of the dialogue.
-        start_s: time 0.
-        end_s: until when it lasts; infinite for a frame.
+        start_s, end_s: time 0, and until when it lasts; infinite for a frame.
         speaker: whose own encoding is looked at; the other speaker's is the other one.
         first: is it of the first class?
         within: labels are as good as any other order of them within these, if there is nothing in
@@ -168,13 +165,8 @@ def event_cases(events: Sequence[Event], contrast: Contrast) -> Cases:
 
 
 def speaking_cases(collection: Collection, count: int, seed: int = 0) -> Cases:
-    """Return frames of single speakers, as many from each dialogue as its length gives, but not
-    more than one a second, since neighbours say the same; the speaker is drawn, too.
-
-    Args:
-        collection: with dialogues.
-        count: how many at most.
-        seed: of the draw.
+    """Return at most so many frames of single speakers, as many from each dialogue as its length
+    gives, but not more than one a second, since neighbours say the same; the speaker is drawn, too.
     """
     rng, rate_hz = np.random.default_rng(seed), collection.frame_rate_hz
     numbers = range(len(collection.dialogues))
@@ -197,14 +189,8 @@ def backchannel_cases(
 ) -> Cases:
     """Return starts of backchannels whose giver was silent for a second while the other spoke, and
     frames in the other's long turns before which nobody was about to give one
-    (`find_backchannel_windows`). Nothing after time 0 is looked at: it would be the backchannel
-    itself.
-
-    Args:
-        collection: of the events.
-        events: its backchannels.
-        count: how many of either class at most.
-        seed: of the draw.
+    (`find_backchannel_windows`); at most so many of either. Nothing after time 0 is looked at: it
+    would be the backchannel itself.
     """
     rows: list[Row] = []
     margin = round(SHORT_MARGIN_S * FRAME_RATE_HZ)
@@ -231,15 +217,8 @@ def backchannel_cases(
 
 
 def stretch(times_s: NDArray[np.float64], holds: NDArray[np.bool_]) -> tuple[float, float] | None:
-    """Return from when on, and until when, something holds: without a break around time 0, or else,
-    if it comes only later, up to the last time.
-
-    Args:
-        times_s: ascending, (K,).
-        holds: (K,); False where nothing is known.
-    Returns:
-        The first and the last time of that stretch; None: it does not hold at time 0, nor at the
-        last time.
+    """Return from when on, and until when, something holds at times, (K,): without a break around
+    time 0, or else, if it comes only later, up to the last time. None: at neither.
     """
     if not len(times_s):
         return None
@@ -257,6 +236,8 @@ def stretch_in_words(found: tuple[float, float] | None, times_s: NDArray[np.floa
     """Return when a `stretch` of some times is, in words; "never" of None."""
     if found is None:
         return "never"
+    if found[0] == found[1]:
+        return f"only at {found[0]:+.2f} s"
     first = " (the first time)" if found[0] == times_s[0] else ""
     return f"from {found[0]:+.2f} s{first} to {found[1]:+.2f} s"
 

@@ -20,15 +20,8 @@ import numpy as np
 from ....stream.errors import ConfigError
 from ..collection import Collection, Event
 from ..labels import is_known
-from .contrasts import (
-    CONTRASTS,
-    SILENCES,
-    Cases,
-    Contrast,
-    backchannel_cases,
-    event_cases,
-    speaking_cases,
-)
+from . import contrasts
+from .contrasts import CONTRASTS, SILENCES, Cases, Contrast
 
 BEFORE_S = 0.5
 HOW = "LABEL=VALUE, LABEL=VALUE/OTHER or LABEL>NUMBER"
@@ -120,11 +113,11 @@ def find_cases(
     for name in questions:
         contrast = contrast_in(collection, name)
         if contrast.kinds:
-            cases[name] = event_cases(silences, contrast)
+            cases[name] = contrasts.event_cases(silences, contrast)
         elif name == "speaking":
-            cases[name] = speaking_cases(collection, most, seed)
+            cases[name] = contrasts.speaking_cases(collection, most, seed)
         else:
-            cases[name] = backchannel_cases(collection, events, most, seed)
+            cases[name] = contrasts.backchannel_cases(collection, events, most, seed)
     return cases
 
 

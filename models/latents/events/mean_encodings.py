@@ -1,12 +1,9 @@
 """Mean encodings of two classes of events, and how far apart they are.
 
-The classes are compared within dialogue and speaker: a speaker whose silences are mostly shifts has
-states of its own, which are no difference between shifts and holds. Means are of each speaker's
-class means, weighted as both classes of the speaker allow (n1 n2 / n); speakers with one class
-count for nothing. Only moments up to the end of an event count, unless those beyond are asked for.
-
-The course is that of the whole difference, against the same of labels put in random order within
-dialogue and speaker. It is more than chance where it lies above a band that 95 % of such orders
+The classes are compared within dialogue and speaker: means are of each speaker's class means,
+weighted as both classes of the speaker allow (n1 n2 / n). Only moments up to the end of an event
+count, unless those beyond are asked for. The course of the whole difference is more than chance
+where it lies above a band that 95 % of random orders of the labels, within dialogue and speaker,
 stay within at all times.
 
 Dialogue by dialogue, sums are kept, never the states, so memory does not grow with the dialogues.
@@ -42,11 +39,8 @@ class Averages:
     S is 2, the speaker before the event and the other one; 1 where the two are what is compared.
 
     Attributes:
-        contrast: what is compared.
-        layer: one of LAYERS.
         times_s: ends of the frames, from the event's start, (W,).
-        events: of each class.
-        dialogues: that they are from.
+        events, dialogues: of each class, and that they are from.
         counts: of each class that are there at each time, of speakers that have both, (W, 2).
         means: of each class, (2, W, S, H), NaN where fewer than LEAST of a class are there.
         effect: Cohen's d, (W, S, H).
@@ -100,10 +94,8 @@ def average(
     """Return the mean encodings of two classes of events.
 
     Args:
-        collection: to read.
-        contrast: one of EVENT_CONTRASTS, BACKCHANNEL, or of a label of one's own
-            (label_contrasts.py).
-        layer: one of the collection's.
+        collection, layer: to read.
+        contrast: one of EVENT_CONTRASTS, BACKCHANNEL, or of a label of one's own.
         before_s, after_s: how much, from the start of the silence.
         beyond: count moments after the end of an event.
         orders: of the labels, drawn at random.

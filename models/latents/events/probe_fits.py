@@ -1,12 +1,9 @@
 """Linear probes: what a straight cut through a layer's states tells of a moment's class, in
-dialogues that the cut has not seen.
+dialogues that the cut has not seen; in a single one, in blocks of time, with a gap around them.
 
 A probe is scikit-learn's LogisticRegression on standardised states, in which both classes of a
 dialogue and speaker weigh alike, and are compared. Its strength of regularisation is not tuned but
-follows from the states' width H: C = 1 / H, which is to expect, before any event is seen, log-odds
-of about 1 in size. Scores are always of held-out moments: of dialogues that the probe was not
-fitted on, each once. With a single dialogue, of blocks of time, with the moments close to a block
-left out of its probe.
+follows from the states' width H: C = 1 / H, which is to expect log-odds of about 1 in size.
 """
 
 from __future__ import annotations
@@ -42,12 +39,8 @@ Fold = tuple[NDArray[np.int64], NDArray[np.int64]]  # places to fit on, places t
 
 @dataclass(frozen=True)
 class Reach:
-    """Which moments are scored with what: K times around each.
-
-    Attributes:
-        times_s: from time 0, ascending, (K,).
-        steps: newest frame that is heard at each, (N, K).
-        there: is it within the dialogue, and not after the end of the event? (N, K)
+    """The newest frame that is heard, `steps`, (N, K), at times from each time 0, ascending, (K,);
+    is it within the dialogue, and not after the end of the event, `there`, (N, K)?
     """
 
     times_s: Floats
@@ -123,13 +116,8 @@ def read_states(
 
 
 def folds_of(cases: Cases) -> tuple[list[Fold], NDArray[np.int64]]:
-    """Return which cases are scored by probes fitted on which.
-
-    Args:
-        cases: at least one.
-    Returns:
-        The folds, and the units, (N,), that are held out whole and drawn in the bootstrap:
-        dialogues, or blocks of a single one.
+    """Return which cases are scored by probes fitted on which, and the units, (N,), that are held
+    out whole and drawn in the bootstrap: dialogues, or blocks of a single one.
     """
     from sklearn.model_selection import GroupKFold
 
@@ -148,25 +136,13 @@ def folds_of(cases: Cases) -> tuple[list[Fold], NDArray[np.int64]]:
     return folds, block
 
 
-def held_out_scores(
-    states: NDArray[np.float32],
-    first: NDArray[np.bool_],
-    strata: NDArray[np.int64],
-    folds: Sequence[Fold],
-) -> Floats:
-    """Return log-odds of the first class, (N,), each from a probe that has not seen its fold.
-
-    NaN where the rest has fewer than two of a class that count.
-
-    Args:
-        states: (N, H).
-        first: labels, (N,).
-        strata: dialogue and speaker, (N,).
-        folds: from `folds_of`.
+def held_out_scores(states: NDArray[np.float32], cases: Cases, folds: Sequence[Fold]) -> Floats:
+    """Return log-odds of the first class, (N,), from states, (N, H), each from a probe that has not
+    seen its fold; NaN where the rest has fewer than two of a class that count.
     """
-    scores = np.full(len(states), np.nan)
+    scores, first = np.full(len(states), np.nan), cases.first
     for fit, score in folds:
-        weights = matched_weights(first[fit], strata[fit])
+        weights = matched_weights(first[fit], cases.strata[fit])
         count = min((weights[first[fit]] > 0).sum(), (weights[~first[fit]] > 0).sum())
         if len(score) and count >= 2:
             probe = fit_linear(states[fit], first[fit], 1 / states.shape[1], weights=weights)
@@ -188,28 +164,18 @@ def matched_weights(first: NDArray[np.bool_], strata: NDArray[np.int64]) -> Floa
     return weights / weights.mean() if weights.any() else weights
 
 
-def auc_of(
-    scores: Floats,
-    first: NDArray[np.bool_],
-    units: NDArray[np.int64],
-    speaker: NDArray[np.int64],
-) -> Estimate:
-    """Return the AUC within unit and speaker of scores, (N,), with its interval over units.
+def auc_of(scores: Floats, cases: Cases, units: NDArray[np.int64]) -> Estimate:
+    """Return the AUC within unit (of `folds_of`) and speaker of scores, (N,), with its interval
+    over units; cases whose score is NaN are left out.
 
-    Nothing where fewer than LEAST of a class were scored of which the speaker has both.
-
-    Args:
-        scores: NaN where there is none.
-        first: labels, (N,).
-        units: from `folds_of`, (N,).
-        speaker: 0 or 1, (N,).
+    NaN where fewer than LEAST of a class were scored of which the speaker has both.
     """
     known = ~np.isnan(scores)
-    scores, first, units, speaker = scores[known], first[known], units[known], speaker[known]
-    compared = matched_weights(first, 2 * units + speaker) > 0
-    if min((first & compared).sum(), (~first & compared).sum()) < LEAST:
+    cases, units = cases.only(known), units[known]
+    compared = matched_weights(cases.first, 2 * units + cases.speaker) > 0
+    if min(cases.only(compared).counts()) < LEAST:
         return Estimate(float("nan"), float("nan"), float("nan"))
-    return auc_within(scores, first, units, speaker)
+    return auc_within(scores[known], cases.first, units, cases.speaker)
 
 
 def some_of(folds: Sequence[Fold], kept: NDArray[np.bool_]) -> list[Fold]:

@@ -44,7 +44,6 @@ class Curve:
     moments.
 
     Attributes:
-        line: key of LINES.
         auc, low, high: with 95 % interval.
         permuted: AUC with labels in random order; NaN where that was not tried.
         chance: AUC that labels in random order seldom reach (`chance_of`).
@@ -67,14 +66,8 @@ class Curve:
 
 @dataclass(frozen=True)
 class Probed:
-    """One question.
-
-    Attributes:
-        question: key of CONTRASTS, or a contrast of a label of one's own.
-        moments: of the first and of the second class.
-        dialogues: that they are from.
-        counts: of both classes at each time, (K, 2).
-        curves: none where there are too few moments.
+    """One question: the moments of both classes, the dialogues that they are from, and how many
+    there are at each time, (K, 2); no curves where there are too few.
     """
 
     question: str
@@ -95,14 +88,8 @@ class Probed:
 
 @dataclass(frozen=True)
 class ProbeResults:
-    """All questions put to one network's states.
-
-    Attributes:
-        model, weights_sha256: of the collection.
-        dialogues: in it.
-        times_s: from the moments, (K,).
-        probed: by question.
-        quality: how good the network is, in words.
+    """All questions put to one network's states, at times from the moments, (K,); `quality` is how
+    good the network is, in words.
     """
 
     model: str
@@ -137,10 +124,8 @@ def table(results: ProbeResults) -> str:
         few = "" if one.curves else ", too few"
         rows.append(f"{one.counted} of {one.dialogues} dialogues{few}")
         for curve in one.curves:
-            values = [at(curve.auc, results.times_s, time) for time in SHOWN_AT_S]
-            figures = "".join(
-                f"{'-' if np.isnan(value) else f'{value:.2f}':>10}" for value in values
-            )
+            values = (at(curve.auc, results.times_s, time) for time in SHOWN_AT_S)
+            figures = "".join(f"{f'{auc:.2f}'.replace('nan', '-'):>10}" for auc in values)
             when = stretch_in_words(curve.readable(results.times_s), results.times_s)
             rows.append(f"  {LINES[curve.line][0]:45}{figures}   {when}")
     return "\n".join(rows)
@@ -156,20 +141,13 @@ def write_csv(results: ProbeResults, path: Path) -> None:
     """Write a row per question, line and time; empty where there is no figure."""
     figures = ("auc", "low", "high", "permuted_auc", "chance")
     header = ("question", "line", "time_s", "first", "second", "dialogues", *figures)
-    rows = (
-        (one.question, curve.line, time_s, *counts, one.dialogues, *values, curve.chance)
-        for one in results.probed
-        for curve in one.curves
-        for time_s, counts, *values in zip(
-            results.times_s,
-            one.counts,
-            curve.auc,
-            curve.low,
-            curve.high,
-            curve.permuted,
-            strict=True,
-        )
-    )
+    rows: list[tuple[Any, ...]] = []
+    for one in results.probed:
+        for curve in one.curves:
+            about = zip(results.times_s, one.counts, curve.auc, curve.low, curve.high, strict=True)
+            for (time_s, counts, *values), control in zip(about, curve.permuted, strict=True):
+                row = (one.question, curve.line, time_s, *counts, one.dialogues, *values)
+                rows.append((*row, control, curve.chance))
     write_rows(path, header, rows)
 
 
@@ -183,10 +161,9 @@ def write_json(results: ProbeResults, path: Path) -> None:
             | {"more_than_chance_s": curve.readable(results.times_s)}
             for curve in one.curves
         }
-        about = {
-            name: getattr(one, name) for name in ("question", "moments", "dialogues", "counts")
-        }
-        questions.append(about | {"classes": one.contrast.classes, "lines": lines})
+        found = {"counts": one.counts, "lines": lines, "classes": one.contrast.classes}
+        found |= {"question": one.question, "moments": one.moments, "dialogues": one.dialogues}
+        questions.append(found)
     names = ("model", "weights_sha256", "dialogues", "times_s")
     write_json_file(path, {n: getattr(results, n) for n in names} | {"questions": questions})
 
@@ -240,12 +217,7 @@ def _figures(one: Probed, times_s: Floats) -> tuple[str, str]:
 
 
 def draw_probes(results: ProbeResults, out: Path) -> View:
-    """Draw AUC over time, a panel per question, a line per layer.
-
-    Args:
-        results: of `probe`.
-        out: .png.
-    """
+    """Draw AUC over time (.png), a panel per question, a line per layer."""
     title, caption = f"When what can be read: linear probes of {results.model}", caption_of(results)
     count = len(results.probed)
     # The legend is beside the last panel, or in a row of its own.
@@ -256,21 +228,20 @@ def draw_probes(results: ProbeResults, out: Path) -> View:
             _draw_question(panel, one, results.times_s)
         for panel in panels.flat[count:]:
             panel.axis("off")
-        beside, look = panels.flat[count], {"frameon": False, "fontsize": 9.5, "handlelength": 3.5}
+        beside, look = panels.flat[count], {"frameon": False, "fontsize": 9.5, "title": "read from"}
         there = {curve.line for one in results.probed for curve in one.curves}
         for line, (label, colour, dashes) in LINES.items():
             if line in there:
                 beside.plot([], [], color=colour, linestyle=dashes, linewidth=1.6, label=label)
         if there:
-            legend = beside.legend(
-                loc="center left", ncols=2 - count % 2, title="read from", **look
-            )
+            columns = 2 - count % 2
+            legend = beside.legend(loc="center left", ncols=columns, handlelength=3.5, **look)
             legend.set_in_layout(False)  # it may be wider than its panel: nothing is beside it
     return View(out, title, caption)
 
 
 def _draw_question(panel: Any, one: Probed, times_s: Floats) -> None:
-    heading(panel, one.counted.replace(")", " moments)"), 10, loc="left")
+    heading(panel, one.counted, 10, loc="left")
     panel.set_xlim(times_s[0] - 0.03, times_s[-1] + 0.03)
     panel.set_ylim(0.2, 1.02)
     panel.set_xlabel(f"seconds from: {one.contrast.zero}", fontsize=9, color=LIGHT.ink)

@@ -1,12 +1,11 @@
 """`turnstream latents probes`: how well, and how long before a silence, can what comes be read from
 each layer?
 
-For each question (contrasts.py) and each time around its moments, a linear probe (probe_fits.py)
-reads the states of each layer. Beside them are the newest frame of what the network hears, what the
-network itself says, and counting how often this speaker's earlier silences were of the first class,
-which hears nothing. As a control the same probes are fitted to labels in random order within
-dialogue and speaker, which also says how far chance takes them. Only moments up to the end of an
-event count, so that no answer is read.
+At each time around a question's moments, a linear probe (probe_fits.py) reads the states of each
+layer. Beside them are the newest frame of sound, what the network itself says, and counting how
+often this speaker's earlier silences were of the first class. As a control the same probes are
+fitted to labels in random order within dialogue and speaker, which says how far chance takes them.
+Only moments up to the end of an event count, so that no answer is read.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,33 +29,11 @@ from ..collection import Collection
 from ..options import add_out, add_seed, check_files, option, shown
 from ..parts import Parts, parts_beside
 from ..quality import quality_of
+from . import probe_fits, probe_results
 from .contrasts import CONTRASTS, EVENT_CONTRASTS, Cases
 from .label_contrasts import HOW, contrast_in, find_cases
-from .probe_fits import (
-    LEAST,
-    SOUND,
-    Reach,
-    States,
-    auc_of,
-    folds_of,
-    held_out_scores,
-    reach_of,
-    read_states,
-    some_of,
-)
-from .probe_results import (
-    COUNTED,
-    LINES,
-    SAID,
-    Curve,
-    Probed,
-    ProbeResults,
-    chance_of,
-    draw_probes,
-    table,
-    write_csv,
-    write_json,
-)
+from .probe_fits import LEAST, SOUND, Reach, States
+from .probe_results import COUNTED, LINES, SAID, Curve, Probed, ProbeResults
 
 if TYPE_CHECKING:
     from ...turn_model import TurnModel
@@ -110,12 +87,12 @@ def main(args: argparse.Namespace) -> int:
         drawn = {"questions": (*CONTRASTS, *args.label), "most": args.most, "seed": args.seed}
         model, parts = network_of(collection, args.model), parts_beside(args.out)
         results = probe(collection, model=model, parts=parts, **drawn)
-    view = draw_probes(results, args.out)
+    view = probe_results.draw_probes(results, args.out)
     if args.csv is not None:
-        write_csv(results, args.csv)
+        probe_results.write_csv(results, args.csv)
     if args.json is not None:
-        write_json(results, args.json)
-    print(f"{table(results)}\n")
+        probe_results.write_json(results, args.json)
+    print(f"{probe_results.table(results)}\n")
     return shown(view)
 
 
@@ -123,11 +100,8 @@ def network_of(collection: Collection, folder: Path | None) -> TurnModel | None:
     """Return the network that a collection is of, if it is this one (None: the bundled one) and its
     sound is there to be heard; else None.
     """
-    heard = (
-        dialogue.audio and all(Path(path).is_file() for path in dialogue.audio)
-        for dialogue in collection.dialogues
-    )
-    return own_network(collection, folder) if all(heard) else None
+    heard = all(d.audio and all(Path(p).is_file() for p in d.audio) for d in collection.dialogues)
+    return own_network(collection, folder) if heard else None
 
 
 def probe(
@@ -143,15 +117,13 @@ def probe(
     """Put questions to the states of a collection.
 
     Args:
-        collection: to read.
-        model: its network, for what it hears; None leaves that line out (`network_of`).
+        collection, model: to read, and its network, for what it hears (`network_of`).
         questions: some of CONTRASTS, or of labels of one's own (label_contrasts.py).
         times_s: from the moments, ascending; None: TIMES_S.
         most: silences, frames, and backchannels (and as many windows without) that are read; more
             are drawn from.
         seed: of the draws.
-        parts: folder for what is done already, so that work that was cut short is resumed; removed
-            in the end.
+        parts: folder for what is done already, to resume work; removed in the end.
     Raises:
         ConfigError: no such question; the sound that `model` needs is not there.
     """
@@ -206,18 +178,16 @@ def _read(
     model: TurnModel | None,
 ) -> tuple[list[_Work], States]:
     """Read each moment once, whatever the number of questions about it."""
-    reaches = [reach_of(cases, times_s, collection) for cases in found.values()]
-    number, start_s = (
-        np.concatenate([getattr(cases, name) for cases in found.values()])
-        for name in ("number", "start_s")
-    )
+    reaches = [probe_fits.reach_of(cases, times_s, collection) for cases in found.values()]
+    number = np.concatenate([cases.number for cases in found.values()])
+    start_s = np.concatenate([cases.start_s for cases in found.values()])
     moments = np.stack([number, np.round(start_s * 1e6).astype(np.int64)], axis=1)
     _, first_at, place = np.unique(moments, axis=0, return_index=True, return_inverse=True)
     steps = np.concatenate([reach.steps for reach in reaches])[first_at]
     edges = np.cumsum([len(cases) for cases in found.values()])[:-1]
     rows = np.split(place.reshape(-1), edges)
     work = [_Work(*one) for one in zip(found, found.values(), rows, reaches, strict=True)]
-    return work, read_states(collection, number[first_at], steps, model)
+    return work, probe_fits.read_states(collection, number[first_at], steps, model)
 
 
 def _probed(one: _Work, found: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> Probed:
@@ -229,7 +199,7 @@ def _probed(one: _Work, found: Mapping[str, Mapping[str, NDArray[np.float64]]]) 
     curves: list[Curve] = []
     for line, arrays in found.items():
         tried = arrays["permuted"] if line in unfitted else np.concatenate(fitted)
-        curves.append(Curve(line, **arrays, chance=chance_of(tried)))
+        curves.append(Curve(line, **arrays, chance=probe_results.chance_of(tried)))
     if all(np.isnan(curve.auc).all() for curve in curves):
         curves = []
     dialogues = len(np.unique(one.cases.number))
@@ -243,7 +213,7 @@ def _curve(
     from threadpoolctl import threadpool_limits
 
     cases, times = one.cases, len(one.reach.times_s)
-    folds, units = folds_of(cases)
+    folds, units = probe_fits.folds_of(cases)
     counted = count_earlier(cases.first, cases.number, cases.speaker)
     auc, low, high, permuted = (np.full(times, np.nan) for _ in range(4))
     with threadpool_limits(1):  # the problems are small: threads only wait for each other
@@ -253,22 +223,22 @@ def _curve(
             some, control = cases.only(there), None
             if min(some.counts()) < LEAST:
                 continue
-            shuffled = some.shuffled(np.random.default_rng([seed, place, k]))
+            shuffled = replace(some, first=some.shuffled(np.random.default_rng([seed, place, k])))
             if line == COUNTED:
                 scores = counted[there]
             elif line == SAID:
                 scores = control = said(one.question, states, one.rows[there], k, some.speaker)
             else:
-                (layer, whose), within = line.split(), some_of(folds, there)
+                (layer, whose), within = line.split(), probe_fits.some_of(folds, there)
                 rows, both = one.rows[there], whose == "both"
                 values = states.of(layer, rows, k, some.speaker, both=both)
-                scores = held_out_scores(values, some.first, some.strata, within)
+                scores = probe_fits.held_out_scores(values, some, within)
                 if k % CONTROL_EVERY == 0:
-                    control = held_out_scores(values, shuffled, some.strata, within)
-            found = auc_of(scores, some.first, units[there], some.speaker)
+                    control = probe_fits.held_out_scores(values, shuffled, within)
+            found = probe_fits.auc_of(scores, some, units[there])
             auc[k], low[k], high[k] = found.value, found.low, found.high
             if control is not None:
-                permuted[k] = auc_of(control, shuffled, units[there], some.speaker).value
+                permuted[k] = probe_fits.auc_of(control, shuffled, units[there]).value
     return {"auc": auc, "low": low, "high": high, "permuted": permuted}
 
 

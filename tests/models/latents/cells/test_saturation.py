@@ -80,7 +80,7 @@ def test_a_run_that_was_cut_short_is_resumed(
             raise KeyboardInterrupt
         return load_sound(dialogue, rate)
 
-    monkeypatch.setattr(saturation, "load_sound", load)
+    monkeypatch.setattr(saturation.collect, "load_sound", load)
     with pytest.raises(KeyboardInterrupt):
         gate_saturation(model, dialogues, part)
     found = gate_saturation(model, dialogues, part)

@@ -56,14 +56,6 @@ def test_a_layer_can_be_shown_alone(search: UnitSearch, tmp_path: Path) -> None:
     assert ",latent," not in view.path.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("suffix", [".png", ".html"])
-def test_picture_and_page_are_written(search: UnitSearch, tmp_path: Path, suffix: str) -> None:
-    view = draw_units(search, tmp_path / f"units{suffix}")
-    assert view.path.stat().st_size > 20_000
-    if suffix == ".html":
-        assert "own backchannel within 0.5 s" in view.path.read_text(encoding="utf-8")
-
-
 def test_the_command_searches_a_collection(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

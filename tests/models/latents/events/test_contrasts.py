@@ -58,12 +58,6 @@ def test_each_contrast_takes_its_own_events_and_classes(
     assert list(zip(*found, strict=True)) == expected
 
 
-def test_words_say_what_the_classes_are_of_where_these_do_not() -> None:
-    assert CONTRASTS["shift-hold"].words() == "shift or hold"
-    assert CONTRASTS["shift-correct"].words() == "shifts: correct or wrong"
-    assert CONTRASTS["hold-correct"].words(" against ") == "holds: correct against wrong"
-
-
 def test_labels_are_shuffled_only_within_dialogues_or_the_two_speakers_of_an_event() -> None:
     rng = np.random.default_rng(0)
     within = rng.integers(0, 4, 200)

@@ -44,6 +44,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Collection:
 
 def test_a_name_says_both_classes() -> None:
     assert contrast_named("shift-hold") is CONTRASTS["shift-hold"]
+    assert contrast_named("shift-correct").words() == "shifts: correct or wrong"
     assert contrast_named("act=ask").classes == ("ask", "other act")
     assert contrast_named("act=ask/tell").words(" against ") == "act: ask against tell"
     assert contrast_named("load>2.50").classes == ("above 2.5", "at most 2.5")

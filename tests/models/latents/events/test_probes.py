@@ -132,8 +132,8 @@ def test_the_signal_of_the_speaker_before_is_the_other_ones_to_the_other(
     rows, found = np.arange(len(cases)), []
     for both in (False, True):
         values = states.of("latent", rows, 0, 1 - cases.speaker, both=both)
-        scores = held_out_scores(values, cases.first, cases.strata, folds)
-        found.append(auc_of(scores, cases.first, units, cases.speaker).value)
+        scores = held_out_scores(values, cases, folds)
+        found.append(auc_of(scores, cases, units).value)
     assert abs(found[0] - 0.5) < 0.2
     expected = at(curve_of(results, "latent both").auc, results.times_s, 0.0)
     assert found[1] == pytest.approx(expected, abs=0.01)
