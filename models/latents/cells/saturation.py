@@ -34,8 +34,6 @@ from ..views import LIGHT, View, dialogue_of, picture
 from .gates import GATES, RNNS, kinds, listen_inside
 
 if TYPE_CHECKING:
-    import torch
-
     from ...turn_model import TurnModel
 
 LEFT, RIGHT, STATE = 0.1, 0.9, 0.9
@@ -243,28 +241,24 @@ def _bounds(gate: str) -> tuple[float, float, float]:
 
 
 def _count(model: TurnModel, dialogue: Dialogue, of_layers: dict[str, str]) -> Counts:
-    """Hear one dialogue."""
+    """Hear a dialogue: both sides of each gate, (layers, H), and its histogram, (layers, BINS)."""
+    import torch
+
     counts: Counts = {"frames": np.zeros((), np.int64)}
     audio = collect.load_sound(dialogue, model.config.features.sample_rate_hz)
     for output, _, inside in listen_inside(model, audio):
         counts["frames"] += 2 * output.vad.shape[2]
-        for layer, values in inside.items():
-            for gate in (*GATES[of_layers[layer]], "h") if values else ():
-                _add(counts, f"{layer} {gate}", values[gate].flatten(0, 1), gate)
+        for layer, found in inside.items():
+            for gate in (*GATES[of_layers[layer]], "h") if found else ():
+                values, (low, left, right) = found[gate].flatten(0, 1), _bounds(gate)
+                bins = ((values.double() - low) * (BINS / (1 - low))).floor().clamp(0, BINS - 1)
+                each = [torch.bincount(b.flatten(), minlength=BINS) for b in bins.long().unbind(1)]
+                sides = {"left": values < left, "right": values > right}
+                summed = {side: flags.sum(dim=0) for side, flags in sides.items()}
+                for side, count in (summed | {"histogram": torch.stack(each)}).items():
+                    name = f"{layer} {gate} {side}"
+                    counts[name] = counts.get(name, 0) + count.numpy()
     return counts
-
-
-def _add(counts: Counts, name: str, values: torch.Tensor, gate: str) -> None:
-    """Count values (N, layers, H): (layers, H) for each side, and (layers, BINS)."""
-    import torch
-
-    low, left, right = _bounds(gate)
-    bins = ((values.double() - low) * (BINS / (1 - low))).floor().clamp(0, BINS - 1).long()
-    histogram = [torch.bincount(layer.flatten(), minlength=BINS) for layer in bins.unbind(1)]
-    sides = {"left": (values < left).sum(dim=0), "right": (values > right).sum(dim=0)}
-    sides["histogram"] = torch.stack(histogram)
-    for side, count in sides.items():
-        counts[f"{name} {side}"] = counts.get(f"{name} {side}", 0) + count.numpy()
 
 
 def _draw_gate(above: Any, below: Any, shares: GateShares, layer: str) -> None:

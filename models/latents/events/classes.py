@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 
 from ....stream.errors import ConfigError
 from ...dialogues.activity import FRAME_RATE_HZ
-from ...evaluation.measures import Estimate, consecutive, estimate, sums_by_dialogue
+from ...evaluation.measures import Estimate
 from ...evaluation.shift_hold import SCORE_S
 from .. import collect
 from ..collection import Collection, Event
 from ..drawing import listed
+from ..memory import past
 from ..memory.held_out import held_out_log_odds, is_fittable, log_loss
-from ..memory.past import ALL, FRAMES, fixed_order_baseline, recent_sound, score_with_past
 from ..memory.readings import Readings, silence_readings
 from ..moments import ENDINGS
 from ..options import add_out, check_files, shown
@@ -91,29 +91,25 @@ def view_classes(
         ConfigError: no shifts or no holds, or too few dialogues to fit on.
     """
     readings, events = silence_readings(collection)
-    happened, number, dialogues = (
-        readings.happened,
-        readings.number,
-        len(np.unique(readings.number)),
-    )
+    happened, number = readings.happened, readings.number
     if not is_fittable(happened, number):
         raise ConfigError(
             "expected two or more dialogues with shifts and holds, to fit baselines on some and to "
-            f"judge on others, got {dialogues}"
+            f"judge on others, got {len(np.unique(number))}"
         )
-    said = score_with_past(model, collection, readings, [ALL])[0]
-    network = log_loss(held_out_log_odds(said[:, None], happened, number), happened)
-    sound = recent_sound(model, collection, readings, FRAMES)
-    losses = {seen: log_loss(fixed_order_baseline(sound, seen), happened) for seen in FRAMES}
-    best = min(losses, key=lambda seen: losses[seen].mean())
-    found = compare_classes(find_classes(collection, events), network, losses[best], readings)
+    said = past.score_with_past(model, collection, readings, [past.ALL])[0]
+    network = held_out_log_odds(said[:, None], happened, number)
+    sound = past.recent_sound(model, collection, readings, past.FRAMES)
+    baselines = {seen: past.fixed_order_baseline(sound, seen) for seen in past.FRAMES}
+    best = min(baselines, key=lambda seen: log_loss(baselines[seen], happened).mean())
+    found = compare_classes(find_classes(collection, events), network, baselines[best], readings)
     if table is not None:
-        rows = [(*list(vars(one).values())[:-1], *vars(one.better).values()) for one in found]
+        rows = ((*astuple(one)[:-1], *astuple(one.better)) for one in found)
         write_rows(table, HEADER, rows)
     figures = {one.name: _in_words(one.better) for one in found}
     title = f"Where {name or collection.about.model} beats a model of the last frames"
     caption = (
-        f"Log-loss of {len(readings)} shifts and holds of {dialogues} dialogues, {SCORE_S:g} s "
+        f"Log-loss of {readings.counted}, {SCORE_S:g} s "
         "into the silence: the best logistic regression on the last frames "
         f"({best / FRAME_RATE_HZ:g} s of both speakers) less the network, each fitted on other "
         "dialogues, with 95 % intervals over dialogues; filled where the interval lies on one side "
@@ -155,20 +151,12 @@ def find_classes(collection: Collection, events: Sequence[Event]) -> dict[str, F
 def compare_classes(
     classes: dict[str, Flags], network: Floats, baseline: Floats, readings: Readings
 ) -> list[ClassLoss]:
-    """Compare the log-loss of the network and of a baseline, (E,) each, class by class."""
+    """Compare the log-odds of a network and of a baseline, (E,) each, class by class."""
     found: list[ClassLoss] = []
-    for name, flags in classes.items():
-        numbers, dialogues = consecutive(readings.number[flags])
-        ours, theirs = network[flags], baseline[flags]
-        columns = np.stack([theirs - ours, np.ones(len(numbers))], axis=1)
-        sums = sums_by_dialogue(columns, numbers, dialogues)
-
-        def better(weights: Floats, sums: Floats = sums) -> Floats:
-            summed = weights @ sums
-            return summed[:, 0] / summed[:, 1]
-
-        means, difference = (float(ours.mean()), float(theirs.mean())), estimate(better, dialogues)
-        found.append(ClassLoss(name, len(ours), *means, difference))
+    for name, some in classes.items():
+        judged = past.judge(baseline[some], network[some], readings.only(some))
+        loss, better = judged.loss.value, judged.loss_gained
+        found.append(ClassLoss(name, int(some.sum()), loss - better.value, loss, better))
     return found
 
 
@@ -178,11 +166,12 @@ def _in_words(found: Estimate) -> str:
 
 
 def _draw(found: Sequence[ClassLoss], panel: Any) -> None:
-    for row, one in enumerate(found):
-        sure = one.better.low > 0 or one.better.high < 0
-        panel.plot([one.better.low, one.better.high], [row, row], color=LIGHT.ink, linewidth=1.2)
-        face = LIGHT.first if sure else LIGHT.paper
-        panel.plot(one.better.value, row, "o", color=LIGHT.first, markerfacecolor=face)
+    rows, better = range(len(found)), [one.better for one in found]
+    sure = [each.low > 0 or each.high < 0 for each in better]
+    faces, dots = [LIGHT.first if each else LIGHT.paper for each in sure], {"s": 36, "zorder": 3}
+    low, high = [each.low for each in better], [each.high for each in better]
+    panel.hlines(rows, low, high, color=LIGHT.ink, linewidth=1.2)
+    panel.scatter([each.value for each in better], rows, c=faces, edgecolors=LIGHT.first, **dots)
     panel.axvline(0, color=LIGHT.faint, linewidth=1)
     panel.set_yticks(range(len(found)), [f"{one.name} ({one.count})" for one in found], fontsize=9)
     panel.set_ylim(len(found) - 0.5, -0.5)

@@ -26,6 +26,27 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Collection:
     return planted_silences(tmp_path_factory.mktemp("planted"))
 
 
+def made_voices(folder: Path) -> Collection:
+    """States are noise and the voice of their speaker; speaker 1's silences are mostly shifts."""
+    collection = planted_silences(folder, dialogues=8, silences=24, onset_s=None)
+    whole, rng, named = collection.frames, np.random.default_rng(5), list[Event]()
+    for event in collection.events("shift", "hold"):
+        shifts = rng.random() < (0.8 if event.speaker else 0.2)
+        named.append(replace(event, kind="shift" if shifts else "hold"))
+
+    def frames(number: int, columns: list[str]) -> dict[str, np.ndarray]:
+        found = whole(number, columns)
+        if "latent" in found:
+            found["latent"] = found["latent"] + np.array([0, 3], np.float32)[None, :, None]
+        return found
+
+    collection.frames = frames  # type: ignore[method-assign]
+    collection.events = lambda *kinds: [  # type: ignore[method-assign]
+        event for event in named if not kinds or event.kind in kinds
+    ]
+    return collection
+
+
 def by_hand(collection: Collection, kinds: tuple[str, str], layer: str) -> dict[str, Any]:
     """Weighted means of both classes and deviations, speaker by speaker of each dialogue."""
     events = collection.events(*kinds)
@@ -70,23 +91,11 @@ def test_means_effect_and_course_are_those_of_brute_force(
 
 
 def test_who_speaks_is_no_difference_between_shifts_and_holds(tmp_path: Path) -> None:
-    """Every state is the voice of its speaker, and speaker 1's silences are mostly shifts."""
-    collection = planted_silences(tmp_path / "voices", dialogues=6, silences=30, onset_s=None)
-    whole, events = collection.frames, collection.events("shift", "hold")
-    rng = np.random.default_rng(1)
-    kinds = ["shift" if rng.random() < (0.8 if e.speaker else 0.2) else "hold" for e in events]
-
-    def voices(number: int, columns: list[str]) -> dict[str, np.ndarray]:
-        found = whole(number, columns)
-        found["latent"] = found["latent"] + np.array([0, 3], np.float32)[None, :, None]
-        return found
-
-    named = [replace(e, kind=kind) for e, kind in zip(events, kinds, strict=True)]
-    collection.frames = voices  # type: ignore[method-assign]
-    collection.events = lambda *_: named  # type: ignore[method-assign]
+    collection = made_voices(tmp_path / "voices")
     found = average(collection, before_s=0.3, after_s=0.3)
-    windows, _ = collection.windows(named, "latent", 0.3, 0.3)
-    shift = np.array([kind == "shift" for kind in kinds])
+    events = collection.events("shift", "hold")
+    windows, _ = collection.windows(events, "latent", 0.3, 0.3)
+    shift = np.array([event.kind == "shift" for event in events])
     assert np.abs(windows[shift].mean(axis=0) - windows[~shift].mean(axis=0)).min() > 1
     assert np.abs(found.effect).max() < 1
     assert (found.apart_s, found.beyond) == (None, 0)

@@ -22,8 +22,8 @@ def test_a_class_in_which_the_network_is_better_is_found() -> None:
     better = rng.random(len(number)) < 0.3
     network = rng.uniform(0.5, 0.7, len(number))
     baseline = rng.permutation(network) + 0.4 * better
-    found = compare_classes({"planted": better, "rest": ~better}, network, baseline, readings)
-    planted, rest = found
+    odds = [-np.log(np.expm1(losses)) for losses in (network, baseline)]
+    planted, rest = compare_classes({"planted": better, "rest": ~better}, *odds, readings)
     assert planted.count == better.sum()
     difference = (baseline[better] - network[better]).mean()
     assert planted.better.value == pytest.approx(difference, abs=1e-9)

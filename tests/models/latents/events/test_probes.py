@@ -15,7 +15,7 @@ from turnstream.cli import main
 from turnstream.models.evaluation.measures import auc
 from turnstream.models.evaluation.shift_hold import count_earlier
 from turnstream.models.latents.collect import load_network
-from turnstream.models.latents.collection import Collection, Event
+from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.events import probes
 from turnstream.models.latents.events.label_contrasts import find_cases
 from turnstream.models.latents.events.probe_fits import (
@@ -38,6 +38,7 @@ from turnstream.models.latents.events.probe_results import (
 from turnstream.models.latents.events.probes import network_of, probe
 
 from ..planted_silences import planted_silences
+from .test_averages import made_voices
 
 TIMES_S = (-0.8, -0.5, -0.4, -0.2, 0.0, 0.4, 0.6)
 SHIFTS = ("shift-hold",)
@@ -76,29 +77,7 @@ def test_a_probe_finds_when_a_signal_comes_and_in_which_layer(results: ProbeResu
 
 
 def test_a_voice_that_yields_more_often_is_not_read_as_a_shift_that_comes(tmp_path: Path) -> None:
-    """Unit 3 is higher in speaker 1's states, and speaker 1's silences are mostly shifts."""
-    collection = planted_silences(tmp_path / "voices", dialogues=8, silences=24, onset_s=None)
-    whole, events = collection.frames, collection.events()
-    rng, mostly = np.random.default_rng(5), {}
-    for event in events:
-        shifts = rng.random() < (0.8 if event.speaker else 0.2)
-        mostly[event.number, event.start_s] = "shift" if shifts else "hold"
-
-    def frames(number: int, columns: list[str]) -> dict[str, np.ndarray]:
-        found = whole(number, columns)
-        if "latent" in found:
-            found["latent"] = found["latent"] + 3 * (np.arange(5) == 3) * np.array([[[0], [1]]])
-        return found
-
-    def biased(*kinds: str) -> list[Event]:
-        named = [
-            replace(event, kind=mostly[event.number, event.start_s])
-            for event in events
-            if event.kind in ("shift", "hold")
-        ]
-        return [event for event in named if not kinds or event.kind in kinds]
-
-    collection.frames, collection.events = frames, biased  # type: ignore[method-assign]
+    collection = made_voices(tmp_path / "voices")
     results = probe(collection, questions=SHIFTS, times_s=(-0.3, 0.0, 0.3))
     cases = find_cases(collection, SHIFTS)["shift-hold"]
     assert auc(cases.speaker.astype(float), cases.first) > 0.75  # the voice alone, pooled
