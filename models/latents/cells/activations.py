@@ -51,8 +51,7 @@ def main(args: argparse.Namespace) -> int:
 def activations_picture(
     collection: Collection, out: Path, **part: Unpack[shown_units.Part]
 ) -> View:
-    """Draw every unit of all layers and both speakers (.png); flat waveforms where there is no
-    sound.
+    """Draw every unit of all layers and both speakers (.png); flat waveforms without sound.
 
     Raises:
         ConfigError: no such dialogue or part.
@@ -117,12 +116,7 @@ def similar_order(values: Floats) -> NDArray[np.int64]:
 def figures_in_words(
     values: dict[str, Floats], orders: dict[str, NDArray[np.int64]], speaking: NDArray[np.bool_]
 ) -> str:
-    """Return what the activations of each layer, (T, 2, H), have in common.
-
-    Args:
-        values, orders: of each layer's units.
-        speaking: (T, 2).
-    """
+    """Return what units, (T, 2, H), and their orders of each layer say beside speech, (T, 2)."""
     figures: dict[str, str] = {}
     spoken = speaking.reshape(-1).astype(np.float32)
     for layer, of_layer in values.items():

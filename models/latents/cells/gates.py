@@ -37,9 +37,8 @@ def unrolled(rnn: Recurrent, x: Tensor, state: dict[str, Tensor]) -> Values:
     """Take an RNN's steps again, and keep everything that it goes through.
 
     Args:
-        rnn: of any depth.
+        rnn, state: of any depth, before the first step, as `Recurrent.forward` takes it.
         x: its input, (R, T, inputs).
-        state: before the first step, as `Recurrent.forward` takes it.
     Returns:
         Every gate and state by name (see above), each (T, R, layers, H), the lowest layer first;
         nothing for kind "none".

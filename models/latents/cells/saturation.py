@@ -58,8 +58,7 @@ class GateShares:
 
     Attributes:
         left, right: share of the time in which each unit is left- and right-saturated, (H,).
-        histogram: share of all its values in BINS equal parts of (0, 1), or of (-1, 1) for the
-            state.
+        histogram: share of all its values in BINS equal parts of (0, 1), of the state (-1, 1).
     """
 
     layer: str
@@ -142,9 +141,7 @@ def heard_by(source: Path, folder: Path | None) -> tuple[TurnModel, str, list[Di
 def gate_saturation(
     model: TurnModel, dialogues: Sequence[Dialogue], kept: Path | None = None
 ) -> Saturation:
-    """Hear dialogues and count how often every gate is saturated.
-
-    Counts of each dialogue are kept in a folder (None: nowhere) while the work lasts.
+    """Hear dialogues and count how often every gate is saturated; parts are kept in a folder.
 
     Raises:
         ConfigError: neither layer of the network has gates or a bounded state.

@@ -91,15 +91,14 @@ TARGETS = (
 
 
 def find_targets(frames: Columns, backchannels: Sequence[Event], frame_rate_hz: float) -> Floats:
-    """Return the value of every target in every frame of a dialogue.
+    """Return the value of every target in every frame of a dialogue, in the order of TARGETS.
 
     Args:
         frames: COLUMNS of one dialogue, (T, 2) each.
-        backchannels: its events of that kind.
-        frame_rate_hz: of the frames.
+        backchannels, frame_rate_hz: its events of that kind, and of the frames.
     Returns:
-        In the order of TARGETS, (K, T, 2): 0 or 1, or an amount; NaN where the question does not
-        arise or the dialogue ends before it is answered.
+        (K, T, 2): 0 or 1, or an amount; NaN where the question does not arise or the dialogue ends
+        before it is answered.
     """
     own, other = frames["speaking"].astype(bool), frames["other_speaking"].astype(bool)
     reacting, places = np.zeros_like(own), np.arange(len(own))[:, None]

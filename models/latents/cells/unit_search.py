@@ -33,6 +33,8 @@ LEVEL = 0.95  # of the searches by chance, how many stay below the level that a 
 TURNED = (0.1, 0.9)  # by which shares of a dialogue targets are turned round
 
 Halves = Sequence[NDArray[np.int64]]  # the half of every frame, (T,) of each dialogue
+Rows = dict[str, NDArray[Any]]
+Rng = np.random.Generator
 
 
 @dataclass(frozen=True)
@@ -107,13 +109,7 @@ class Found:
 
 @dataclass(frozen=True)
 class UnitSearch:
-    """Of every target in every layer.
-
-    Attributes:
-        found: target by target, layer by layer.
-        halves: what they are, in words.
-        quality: how good the network is, in words.
-    """
+    """Of every target, layer by layer; the halves, and how good the network is, in words."""
 
     found: tuple[Found, ...]
     model: str
@@ -149,10 +145,9 @@ def find_units(
     """Score every unit of the collection's layers on every target.
 
     Args:
-        collection: to search.
+        collection, seed: to search, and of all draws.
         shifts: searches by chance.
         limit: frames of each answer, target and half.
-        seed: of all draws.
     Raises:
         ConfigError: fewer than 0 searches, or fewer than 10 frames.
     """
@@ -195,14 +190,9 @@ def find_units(
 
 
 def score_units(values: Floats, answers: Floats, target: Target) -> Floats:
-    """Return the AUC, or Spearman's rank correlation, of each unit: hundreds are ranked at once.
+    """Return the AUC, or Spearman's correlation, of units, (N, H), with answers, (N,), as (H,).
 
-    Args:
-        values: activations, (N, H).
-        answers: 0 or 1, or amounts, (N,).
-        target: which of the two.
-    Returns:
-        (H,), NaN if all answers are the same; 0.5, or 0, of a unit that does not move.
+    NaN if all answers are the same; 0.5, or 0, of a unit that does not move.
     """
     from scipy.stats import rankdata
 
@@ -222,9 +212,7 @@ def score_units(values: Floats, answers: Floats, target: Target) -> Floats:
 
 
 def held_out(strengths: Floats) -> Floats:
-    """Return the strength of each half's best unit in the other half, mean of both, from (..., 2,
-    H).
-    """
+    """Return how strong each half's best unit is in the other, mean of both, from (..., 2, H)."""
     best = np.abs(strengths).argmax(axis=-1)[..., None]  # (..., 2, 1)
     there = np.take_along_axis(strengths, best, axis=-1)
     elsewhere = np.take_along_axis(strengths[..., ::-1, :], best, axis=-1)
@@ -232,9 +220,7 @@ def held_out(strengths: Floats) -> Floats:
 
 
 def both_halves(strengths: Floats) -> Floats:
-    """Return the weaker of both halves' strengths where they agree in sign, else 0, from (..., 2,
-    H) to (..., H).
-    """
+    """Return the weaker half's strength where both agree in sign, else 0, from (..., 2, H)."""
     return np.where(strengths.prod(axis=-2) > 0, np.abs(strengths).min(axis=-2), 0)
 
 
@@ -247,9 +233,7 @@ def _targets(collection: Collection) -> Iterator[tuple[int, Floats]]:
 
 
 def _halves(collection: Collection) -> Halves:
-    """Halves of dialogues, about as long as each other: the longest first, each to the shorter
-    half. A single one is cut into blocks.
-    """
+    """Of a single dialogue blocks in turn; else the longest first, each to the shorter half."""
     lengths = [collection.frame_count(number) for number in range(len(collection.dialogues))]
     if len(lengths) == 1:
         return [np.arange(lengths[0]) * BLOCKS // max(lengths[0], 1) % 2]
@@ -284,20 +268,14 @@ def _stretches(values: Floats, target: Target) -> tuple[int, int]:
     return stretches(yes), stretches(no)
 
 
-def _draw(
-    collection: Collection,
-    halves: Halves,
-    chance: NDArray[np.float64],
-    shifts: int,
-    rng: np.random.Generator,
-) -> dict[str, NDArray[Any]]:
+def _draw(collection: Collection, halves: Halves, chance: Any, shifts: int, rng: Rng) -> Rows:
     """Draw N frames of single speakers, with a chance for each target, half and answer, (K, 2, 2).
 
     Returns:
         By layer the latents, (N, H); `half`, (N,); `values` of the targets as they are and turned
         round S times, (N, 1 + S, K); and for which targets each was drawn, `drawn`, (N, K).
     """
-    parts: list[dict[str, NDArray[Any]]] = []
+    parts: list[Rows] = []
     for number, targets in bar(_targets(collection), "frames", "dialogue", len(halves)):
         half = halves[number]
         drawn = np.zeros(targets.shape, bool)
@@ -318,17 +296,8 @@ def _draw(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _chosen(
-    rows: dict[str, NDArray[Any]],
-    k: int,
-    turn: int,
-    of: int,
-    limit: int,
-    rng: np.random.Generator,
-) -> NDArray[np.int64]:
-    """Rows of one half that answer a target: those that were drawn for it; of a search by chance,
-    as many of those that answer it then.
-    """
+def _chosen(rows: Rows, k: int, turn: int, of: int, limit: int, rng: Rng) -> NDArray[np.int64]:
+    """Rows of one half that were drawn for a target; of a search by chance, that answer it then."""
     values = rows["values"][:, turn, k]
     usable = (rows["half"] == of) & ~np.isnan(values)
     if not turn:

@@ -61,9 +61,7 @@ class Contrast:
         return self.classes == ("speaker", "listener")
 
     def is_first(self, event: Event) -> bool | None:
-        """Is an event of the first class? None: it is of neither, or both of its speakers are
-        compared.
-        """
+        """Is an event of the first class? None: of neither, or both speakers are compared."""
         if self.of_speakers or event.kind not in self.kinds:
             return None
         if self.classes == ("correct", "wrong"):

@@ -30,6 +30,8 @@ SEED = 0
 BACKCHANNEL = "backchannel"
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Sums = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Averages:
     beyond: int
 
     @property
-    def known(self) -> NDArray[np.bool_]:
+    def known(self) -> Flags:
         """Times at which there are enough of both classes, (W,)."""
         return ~np.isnan(self.course)
 
@@ -127,7 +129,7 @@ def average(
     times_s = (np.arange(-before, after) + 1) / collection.frame_rate_hz
     rng, labels = np.random.default_rng(SEED), [cases.first]
     labels += [cases.shuffled(rng) for _ in range(orders)]
-    shuffled, sums = np.stack(labels), dict[str, NDArray[Any]]()
+    shuffled, sums = np.stack(labels), Sums()
     for number in bar(np.unique(cases.number), "average", "dialogue"):
         values = collection.frames(int(number), [layer])[layer]
         for speaker in (0, 1):
@@ -142,12 +144,10 @@ def average(
                 for name, part in _sums_of(states, there, shuffled[:, places]).items():
                     sums[name] = sums[name] + part if name in sums else part
     about = (compared, layer, times_s, counts, len(np.unique(cases.number)))
-    return Averages(*about, *_figures(**sums))
+    return Averages(*about, *_figures(sums))
 
 
-def _sums_of(
-    states: NDArray[np.float32], there: NDArray[np.bool_], orders: NDArray[np.bool_]
-) -> dict[str, NDArray[Any]]:
+def _sums_of(states: NDArray[np.float32], there: Flags, orders: Flags) -> Sums:
     """Sums over one speaker of a dialogue of what both classes allow, under every order of labels.
 
     Of n1 and n2 moments of the classes at a time, n = n1 + n2, the difference of the class means
@@ -185,24 +185,18 @@ def _sums_of(
     }
 
 
-def _figures(
-    apart: NDArray[np.float32],
-    weights: Floats,
-    means: Floats,
-    squares: Floats,
-    free: NDArray[np.int64],
-    counts: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], Floats, Floats, Floats, Floats, float, int]:
+def _figures(sums: Sums) -> tuple[NDArray[np.int64], Floats, Floats, Floats, Floats, float, int]:
     """What the sums over all dialogues amount to: the fields of Averages from `counts` on."""
+    apart, weights, counts = sums["apart"], sums["weights"], sums["counts"]
     known = counts.min(axis=1) >= LEAST
     # Another order of the labels may leave too few of a class at a late time: it says nothing.
     usable = known & (weights > 0)
-    degrees = np.maximum(free, 1)[:, :, None, None]
-    in_class, deviation = np.sqrt(np.maximum(squares, 0) / degrees)
+    degrees = np.maximum(sums["free"], 1)[:, :, None, None]
+    in_class, deviation = np.sqrt(np.maximum(sums["squares"], 0) / degrees)
     course, largest = np.full(weights.shape, np.nan), np.full(len(weights), np.nan)
     sizes = np.zeros(deviation.shape)
     with np.errstate(divide="ignore", invalid="ignore"):
-        means = means / weights[0][None, :, None, None]
+        means = sums["means"] / weights[0][None, :, None, None]
         effect = _over(means[0] - means[1], in_class)
         for order in reversed(range(len(apart))):  # the last `sizes` are of the labels as they are
             sizes = np.abs(_over(apart[order] / weights[order, :, None, None], deviation))
@@ -221,12 +215,11 @@ def _over(apart: Floats, deviation: Floats) -> Floats:
     return np.where(deviation > 1e-7, apart / np.maximum(deviation, 1e-7), 0)
 
 
-def _band(courses: Floats, known: NDArray[np.bool_]) -> Floats:
+def _band(courses: Floats, known: Flags) -> Floats:
     """Median of the courses (1 + R, W), and what 95 % of them stay below at all times, (W, 2).
 
-    That is their mean and so many deviations. The labels as they are, which come first, are counted
-    as one of the orders: then, if there is nothing in them, they are beyond the band one time in
-    twenty at most.
+    That is their mean and so many deviations. The labels as they are count as one of the orders:
+    if there is nothing in them, they are beyond the band one time in twenty at most.
     """
     found = np.full((courses.shape[1], 2), np.nan)
     if known.any():

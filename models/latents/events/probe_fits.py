@@ -34,7 +34,9 @@ SOUND = "sound"  # the log-mel spectrum of the newest frame
 SAID = ("vad", "p_next", "p_backchannel")
 
 Floats = NDArray[np.float64]
-Fold = tuple[NDArray[np.int64], NDArray[np.int64]]  # places to fit on, places to score
+Numbers = NDArray[np.int64]
+Vectors = NDArray[np.float32]
+Fold = tuple[Numbers, Numbers]  # places to fit on, places to score
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Reach:
     """
 
     times_s: Floats
-    steps: NDArray[np.int64]
+    steps: Numbers
     there: NDArray[np.bool_]
 
 
@@ -54,17 +56,11 @@ class States:
     (N, K, 2) of what it says.
     """
 
-    values: Mapping[str, NDArray[np.float32]]
+    values: Mapping[str, Vectors]
 
     def of(
-        self,
-        layer: str,
-        rows: NDArray[np.int64],
-        time: int,
-        speaker: NDArray[np.int64],
-        *,
-        both: bool = False,
-    ) -> NDArray[np.float32]:
+        self, layer: str, rows: Numbers, time: int, speaker: Numbers, *, both: bool = False
+    ) -> Vectors:
         """A speaker's own states, (n, H), or with those of the other speaker behind, (n, 2 H)."""
         values = self.values[layer]
         whose = (speaker, 1 - speaker) if both else (speaker,)
@@ -82,10 +78,7 @@ def reach_of(cases: Cases, times_s: Sequence[float], collection: Collection) -> 
 
 
 def read_states(
-    collection: Collection,
-    number: NDArray[np.int64],
-    steps: NDArray[np.int64],
-    model: TurnModel | None = None,
+    collection: Collection, number: Numbers, steps: Numbers, model: TurnModel | None = None
 ) -> States:
     """Read states dialogue by dialogue.
 
@@ -99,7 +92,7 @@ def read_states(
         DialogueError: it cannot be read any more.
     """
     names = [*collection.about.sizes, *SAID]
-    found: dict[str, NDArray[np.float32]] = {}
+    found: dict[str, Vectors] = {}
     for one in bar(np.unique(number), "read", "dialogue"):
         rows = np.flatnonzero(number == one)
         columns: dict[str, NDArray[Any]] = collection.frames(int(one), names)
@@ -115,7 +108,7 @@ def read_states(
     return States(found)
 
 
-def folds_of(cases: Cases) -> tuple[list[Fold], NDArray[np.int64]]:
+def folds_of(cases: Cases) -> tuple[list[Fold], Numbers]:
     """Return which cases are scored by probes fitted on which, and the units, (N,), that are held
     out whole and drawn in the bootstrap: dialogues, or blocks of a single one.
     """
@@ -136,7 +129,7 @@ def folds_of(cases: Cases) -> tuple[list[Fold], NDArray[np.int64]]:
     return folds, block
 
 
-def held_out_scores(states: NDArray[np.float32], cases: Cases, folds: Sequence[Fold]) -> Floats:
+def held_out_scores(states: Vectors, cases: Cases, folds: Sequence[Fold]) -> Floats:
     """Return log-odds of the first class, (N,), from states, (N, H), each from a probe that has not
     seen its fold; NaN where the rest has fewer than two of a class that count.
     """
@@ -150,9 +143,8 @@ def held_out_scores(states: NDArray[np.float32], cases: Cases, folds: Sequence[F
     return scores
 
 
-def matched_weights(first: NDArray[np.bool_], strata: NDArray[np.int64]) -> Floats:
-    """Return how much each case counts, (N,), 1 on average: as the share of the other class in its
-    stratum.
+def matched_weights(first: NDArray[np.bool_], strata: Numbers) -> Floats:
+    """Return how much each case counts, (N,), 1 on average: the other class' share of its stratum.
 
     Both classes then weigh alike in each dialogue and speaker. Who speaks in a state says nothing
     of its class, and a probe does not take the one for the other.
@@ -164,7 +156,7 @@ def matched_weights(first: NDArray[np.bool_], strata: NDArray[np.int64]) -> Floa
     return weights / weights.mean() if weights.any() else weights
 
 
-def auc_of(scores: Floats, cases: Cases, units: NDArray[np.int64]) -> Estimate:
+def auc_of(scores: Floats, cases: Cases, units: Numbers) -> Estimate:
     """Return the AUC within unit (of `folds_of`) and speaker of scores, (N,), with its interval
     over units; cases whose score is NaN are left out.
 

@@ -57,9 +57,7 @@ class Curve:
     chance: float
 
     def readable(self, times_s: Floats) -> tuple[float, float] | None:
-        """From when and until when the interval lies above one half, and the value above chance
-        (`stretch`).
-        """
+        """From when and until when the interval lies above 0.5, and the value above chance."""
         known = ~np.isnan(self.low)
         return stretch(times_s[known], (self.low[known] > 0.5) & (self.auc[known] > self.chance))
 
@@ -107,8 +105,7 @@ class ProbeResults:
 
 
 def chance_of(permuted: Floats) -> float:
-    """Return the AUC above which labels in random order are found one time in forty, from those
-    that were tried.
+    """Return the AUC that labels in random order reach one time in forty, from those tried.
 
     An interval over dialogues takes a probe as given; that another probe would come of other
     dialogues makes the AUC of probes of nothing vary about twice as much as the interval says.

@@ -163,9 +163,8 @@ def said(
 ) -> NDArray[np.float64]:
     """Return what the network says of a question, as one number, (n,).
 
-    Speaking: p(speech). Backchannel: p_backchannel. Speaker or listener: own p(speech). Holds,
-    correct or wrong: own p_next, which is p(hold). All others: p_next of the other speaker, which
-    is p(shift).
+    It is p(speech), own p(speech) of speaker or listener, p_backchannel, own p_next, which is
+    p(hold), of holds, and p_next of the other speaker, which is p(shift), of all others.
     """
     whose = speaker if question in OWN else 1 - speaker
     return states.values[OUTPUTS.get(question, "p_next")][rows, time, whose].astype(np.float64)
