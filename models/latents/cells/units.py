@@ -156,19 +156,17 @@ def best_in_words(found: Found) -> str:
 def _table(search: UnitSearch) -> Iterator[tuple[Any, ...]]:
     """The TOP units of each target, layer and half, with scores and the level of chance."""
     for found in search.found:
-        target, level = found.target, found.level
-        chance = target.score(float(np.mean(held_out(found.by_chance))))
+        target, level, cases = found.target, found.level, found.stretches.sum(axis=0)
+        about = (target.name, target.words, target.score_name, found.layer)
+        held_out_by_chance = target.score(float(held_out(found.by_chance).mean()))
+        chance = (held_out_by_chance, found.above, found.above_by_chance)
         for half in (0, 1) if found.known else ():
             chosen_on, elsewhere = found.strengths[[half, 1 - half]]
-            order = np.argsort(-np.abs(chosen_on), kind="stable")[:TOP]
-            for place, unit in enumerate(order):
+            for place, unit in enumerate(np.argsort(-np.abs(chosen_on), kind="stable")[:TOP]):
                 exceeds = elsewhere[unit] * np.sign(chosen_on[unit]) > level
-                yield (
-                    *(target.name, target.words, target.score_name, found.layer, half + 1),
-                    *(place + 1, unit, *found.scores[[half, 1 - half], unit], target.score(level)),
-                    *(exceeds, chance, found.above, found.above_by_chance, found.moves[unit]),
-                    *found.stretches.sum(axis=0),
-                )
+                scores = (*found.scores[[half, 1 - half], unit], target.score(level), exceeds)
+                moves = found.moves[unit]
+                yield (*about, half + 1, place + 1, unit, *scores, *chance, moves, *cases)
 
 
 def page_contents(search: UnitSearch) -> dict[str, Any]:

@@ -59,10 +59,6 @@ def curve_of(results: ProbeResults, line: str, question: str = "shift-hold") -> 
     return next(curve for curve in curves if curve.line == line)
 
 
-def with_curves(results: ProbeResults, *curves: Curve) -> ProbeResults:
-    return replace(results, probed=(replace(results.probed[0], curves=curves),))
-
-
 def test_a_probe_finds_when_a_signal_comes_and_in_which_layer(results: ProbeResults) -> None:
     for line in ("latent own", "latent both"):
         curve = curve_of(results, line)
@@ -195,9 +191,8 @@ def test_captions_depend_on_what_was_measured(results: ProbeResults) -> None:
     assert "moments for the probe" not in caption  # what the planted network says is noise
     better = replace(curve_of(results, "said"), auc=np.ones(len(TIMES_S)))
     lower = replace(curve, high=np.full(len(TIMES_S), 0.9))
-    assert "too few moments for the probe to find what the network says" in caption_of(
-        with_curves(results, better, lower)
-    )
+    made = replace(results, probed=(replace(results.probed[0], curves=(better, lower)),))
+    assert "too few moments for the probe to find what the network says" in caption_of(made)
 
 
 def test_the_command_writes_picture_table_and_json(
@@ -227,23 +222,13 @@ def test_the_command_writes_picture_table_and_json(
     assert "NaN" not in outputs["json"].read_text()
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (["--label", "laughing"], "got 'laughing'"),
-        (["--most", "0"], "--most 0"),
-    ],
-)
 def test_bad_input_is_one_clear_error(
-    planted: Collection,
-    tmp_path: Path,
-    given: list[str],
-    message: str,
-    capsys: pytest.CaptureFixture[str],
+    planted: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = ["--out", str(tmp_path / "a.png")]
-    assert main(["latents", "probes", str(planted.folder), *out, *given]) == 2
-    assert message in capsys.readouterr().err
+    given = [str(planted.folder), "--out", str(tmp_path / "a.png")]
+    for more, message in (("--label laughing", "got 'laughing'"), ("--most 0", "--most 0")):
+        assert main(["latents", "probes", *given, *more.split()]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_more_than_chance_needs_the_interval_and_the_value(results: ProbeResults) -> None:
