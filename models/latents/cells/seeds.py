@@ -1,11 +1,8 @@
 """`turnstream latents seeds`: which neighbours among the states survive another seed.
 
-turnstream latents seeds COLLECTION COLLECTION [...] --out seeds.png [--csv FILE.csv]
-
-The collections are of the same dialogues, heard by networks that were trained anew. For every pair
-of them, each of the same drawn frames has its nearest neighbours among these frames in either
-network. The share that is the same says how much of what looks alike is the task's, and how much
-is one training's whim. It does not depend on the order or the sign of units.
+Networks that were trained anew have heard the same dialogues. The share of a frame's nearest
+neighbours that is the same in two of them says how much of what looks alike is the task's, and how
+much is one training's whim. It does not depend on the order or the sign of units.
 """
 
 from __future__ import annotations
@@ -22,6 +19,7 @@ from numpy.typing import NDArray
 
 from ....stream.errors import ConfigError
 from ..collection import Collection
+from ..drawing import listed
 from ..moments import SITUATIONS
 from ..options import add_layer, add_out, add_seed, check_files, option, shown
 from ..quality import quality_of
@@ -39,14 +37,12 @@ class Survival:
     """Neighbours in P pairs of networks, at N frames of single speakers.
 
     Attributes:
-        names: of the networks.
-        pairs: places of both in `names`, (P,).
+        pairs: names of both, (P, 2).
         shared: the share of a frame's neighbours that are so in both, (P, N).
         rows: `number`, `frame`, `speaker` and `situation` of the frames, (N,) each.
     """
 
-    names: tuple[str, ...]
-    pairs: tuple[tuple[int, int], ...]
+    pairs: list[tuple[str, str]]
     shared: NDArray[np.float32]
     rows: dict[str, NDArray[Any]]
 
@@ -87,13 +83,8 @@ def main(args: argparse.Namespace) -> int:
 def survival(
     collections: Sequence[Collection], layer: str = "latent", points: int = POINTS, seed: int = 0
 ) -> Survival:
-    """Compare the neighbours of the same frames in several networks.
+    """Compare the neighbours of about so many frames of single speakers in several networks.
 
-    Args:
-        collections: two or more, of the same dialogues at the same rate.
-        layer: that all of them have.
-        points: frames of single speakers, about.
-        seed: of the draw.
     Raises:
         ConfigError: fewer than two collections, other dialogues or rates, no such layer, or too
             few frames.
@@ -112,58 +103,41 @@ def survival(
         raise ConfigError(f"expected at least {LEAST_POINTS} points, got {points}")
     rows = first.sample(points, ["situation"], seed=seed)
     states = [_states(collection, layer, rows) for collection in collections]
-    pairs = tuple(combinations(range(len(states)), 2))
-    shared = np.stack([overlap(states[a], states[b]) for a, b in pairs])
-    names = tuple(f"{c.about.model} {c.about.weights_sha256[:6]}" for c in collections)
-    return Survival(names, pairs, shared, rows)
+    shared = np.stack([overlap(one, other) for one, other in combinations(states, 2)])
+    return Survival(list(combinations(map(_name, collections), 2)), shared, rows)
 
 
 def write_survival(found: Survival, collection: Collection, path: Path) -> None:
     """Write a row for each frame."""
-    names = [f"{found.names[a]} / {found.names[b]}" for a, b in found.pairs]
     rows = found.rows
-    write_rows(
-        path,
-        ("dialogue", "time_s", "speaker", "situation", *names),
-        (
-            (
-                collection.dialogues[rows["number"][place]].id,
-                (rows["frame"][place] + 1) / collection.frame_rate_hz,
-                rows["speaker"][place],
-                rows["situation"][place],
-                *found.shared[:, place],
-            )
-            for place in range(found.shared.shape[1])
-        ),
-    )
+    ids = [collection.dialogues[number].id for number in rows["number"]]
+    times_s = (rows["frame"] + 1) / collection.frame_rate_hz
+    columns = (ids, times_s, rows["speaker"], rows["situation"], *found.shared)
+    header = ("dialogue", "time_s", "speaker", "situation", *map(" / ".join, found.pairs))
+    write_rows(path, header, zip(*columns, strict=True))
 
 
 def draw_survival(
     found: Survival, collections: Sequence[Collection], layer: str, out: Path
 ) -> View:
     """Draw how many neighbours each pair shares, and in which situations."""
-    count = found.shared.shape[1]
-    means = found.shared.mean(axis=1)
-    pairs = [f"{found.names[a]} and {found.names[b]}" for a, b in found.pairs]
-    all_pairs = (found.shared >= KEPT).all(axis=0).mean()
+    count, pairs = found.shared.shape[1], [*map(" and ".join, found.pairs)]
     by_situation = found.by_situation()
-    figures = "; ".join(f"{pair} {mean:.2f}" for pair, mean in zip(pairs, means, strict=True))
-    situations = "; ".join(f"{name} {s.mean():.2f}" for name, s in by_situation.items())
-    qualities = " ".join(
-        f"{name}: {quality_of(collection).in_words()}"
-        for name, collection in zip(found.names, collections, strict=True)
-    )
+    everywhere = (found.shared >= KEPT).all(axis=0).mean()
+    means = zip(pairs, found.shared.mean(axis=1), strict=True)
+    figures = {pair: f"{mean:.2f} (by chance {found.chance:.3f})" for pair, mean in means}
+    figures["frames that keep half or more in every pair"] = f"{100 * everywhere:.0f} %"
+    figures |= {f"while {name}": f"{shares.mean():.2f}" for name, shares in by_situation.items()}
+    figures |= {_name(c): quality_of(c).in_words().removesuffix(".") for c in collections}
     title = f"Neighbours in {layer} that survive another seed"
     caption = (
         f"Of the {neighbours_of(count)} nearest neighbours of each of {count} frames of single "
-        f"speakers, the share that is the same in two networks: {figures} (by chance "
-        f"{found.chance:.3f}). In every pair, {all_pairs:.0%} of the frames keep half of their "
-        f"neighbours or more. By situation, mean over pairs: {situations}. {qualities}"
+        "speakers, the share that is the same in two networks; by situation, the mean over pairs. "
+        f"{listed(figures)}"
     )
     with picture(out, title, caption, (11.0, 4.0), ncols=2) as (left, right):
-        for place, pair in enumerate(pairs):
-            ordered = np.sort(found.shared[place])
-            left.plot(np.linspace(0, 1, count), ordered, linewidth=1.6, label=pair)
+        for pair, shares in zip(pairs, found.shared, strict=True):
+            left.plot(np.linspace(0, 1, count), np.sort(shares), linewidth=1.6, label=pair)
         left.set(xlabel="share of frames", ylabel="share of neighbours kept", ylim=(0, 1))
         left.legend(fontsize=8, frameon=False, loc="upper left")
         for row, (name, shares) in enumerate(by_situation.items()):
@@ -175,6 +149,10 @@ def draw_survival(
             line(found.chance, color=LIGHT.faint, linewidth=1, linestyle=":")
             panel.grid(visible=False)
     return View(out, title, caption)
+
+
+def _name(collection: Collection) -> str:
+    return f"{collection.about.model} {collection.about.weights_sha256[:6]}"
 
 
 def _described(collection: Collection) -> tuple[list[str], list[int], float]:

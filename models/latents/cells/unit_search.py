@@ -1,21 +1,17 @@
 """Search for units that track something: each alone, chosen on one half of the dialogues and scored
 on the other, against a search by chance.
 
-Score of a yes/no target: the AUC of the unit's activation (below 0.5 it is lower where the answer
-is yes). Of an amount: Spearman's rank correlation. To compare the two, the strength of an AUC is 2
-AUC - 1, so that both run from -1 to 1 and 0 is chance.
-
 The control searches in the same way after the targets of each dialogue have been turned round in
 time, by the same many frames for all: their rhythm stays, but what they have to do with the
 activations is gone. The best of some hundred units is then still above chance, and only what is
-above that counts. Frames are drawn, so that memory is bounded, as many of yes as of no where there
-are enough.
+above that counts. Frames are drawn, as many of yes as of no, so memory is bounded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +20,7 @@ from ....stream.errors import ConfigError
 from ..bars import bar
 from ..collection import Collection
 from ..quality import quality_of
-from .targets import COLUMNS, TARGETS, Floats, Target, find_targets, stretches
+from .targets import COLUMNS, TARGETS, Flags, Floats, Target, find_targets, stretches
 
 LIMIT = 2000  # frames of each answer, target and half
 SHIFTS = 20  # searches by chance
@@ -36,32 +32,39 @@ FEW = 20  # stretches in both halves together, for a score that is not called ro
 LEVEL = 0.95  # of the searches by chance, how many stay below the level that a unit must exceed
 TURNED = (0.1, 0.9)  # by which shares of a dialogue targets are turned round
 
+Halves = Sequence[NDArray[np.int64]]  # the half of every frame, (T,) of each dialogue
+Rows = dict[str, NDArray[Any]]
+Rng = np.random.Generator
+
 
 @dataclass(frozen=True)
 class Found:
     """The search for one target in one layer; H units, S searches by chance.
 
     Attributes:
-        target, layer: which.
-        scores: AUC or rank correlation of every unit in each half, (2, H); NaN where there are too
-            few stretches.
+        all_scores: AUC or rank correlation of every unit in each half, as targets are and by
+            chance, (1 + S, 2, H); NaN where there are too few stretches.
         stretches: of yes and of no in each half, (2, 2); of an amount, in which it is above its
             dialogue's median, and is not.
-        moves: width of the range in which nine tenths of each unit's activations lie, (H,); a rank
-            is blind to it.
-        control_best: strength of the best unit where it was chosen, mean of both halves, (S,).
-        control_held_out: strength of the same units where they were not chosen, (S,).
-        control_above: how many units exceeded `level` in both halves, (S,).
+        moves: width of the range in which nine tenths of each unit's activations lie, (H,).
+        scores, strengths: of the targets as they are, (2, H).
+        by_chance: strengths by chance, (S, 2, H).
+        chosen: the best unit of each half.
+        held_out: strength of the chosen units where they were not chosen, mean of both; negative
+            where they say the opposite there.
+        level: strength that the best unit of a search by chance seldom exceeds; NaN without any.
+        above, above_by_chance: how many units exceed it in both halves, in the same direction.
     """
 
     target: Target
     layer: str
-    scores: Floats
+    all_scores: Floats
     stretches: NDArray[np.int64]
     moves: Floats
-    control_best: Floats
-    control_held_out: Floats
-    control_above: NDArray[np.int64]
+
+    @property
+    def scores(self) -> Floats:
+        return self.all_scores[0]
 
     @property
     def known(self) -> bool:
@@ -70,51 +73,43 @@ class Found:
 
     @property
     def strengths(self) -> Floats:
-        """From -1 to 1, (2, H)."""
-        return strength(self.scores, self.target)
+        return self.target.strength(self.scores)
+
+    @property
+    def by_chance(self) -> Floats:
+        return self.target.strength(self.all_scores[1:])
 
     @property
     def chosen(self) -> tuple[int, int]:
-        """The best unit of each half."""
         first, second = np.abs(self.strengths).argmax(axis=1)
         return int(first), int(second)
 
     @property
     def held_out(self) -> float:
-        """Strength of the chosen units where they were not chosen, mean of both; negative where
-        they say the opposite there.
-        """
-        return held_out(self.strengths)
+        return float(held_out(self.strengths))
 
     @property
     def level(self) -> float:
-        """Strength that the best unit of a search by chance seldom exceeds."""
-        return level(self.control_best)
+        best = np.abs(self.by_chance).max(axis=-1).mean(axis=-1)
+        known = best[np.isfinite(best)]
+        return float(np.quantile(known, LEVEL)) if len(known) else float("nan")
 
     @property
     def above(self) -> int:
-        """How many units exceed `level` in both halves, in the same direction."""
-        return count_above(self.strengths, self.level)
+        return int((both_halves(self.strengths) > self.level).sum())
+
+    @property
+    def above_by_chance(self) -> float:
+        return float((both_halves(self.by_chance) > self.level).sum(axis=-1).mean())
 
     def leading(self, count: int) -> list[int]:
         """The units that are strong in both halves, the strongest first."""
-        return [
-            int(unit) for unit in np.argsort(-both_halves(self.strengths), kind="stable")[:count]
-        ]
+        return np.argsort(-both_halves(self.strengths), kind="stable")[:count].tolist()
 
 
 @dataclass(frozen=True)
 class UnitSearch:
-    """Of every target in every layer.
-
-    Attributes:
-        found: target by target, layer by layer.
-        model: name of the network.
-        halves: what they are, in words.
-        minutes: of dialogue.
-        dialogues: how many.
-        quality: how good the network is, in words.
-    """
+    """Of every target, layer by layer; the halves, and how good the network is, in words."""
 
     found: tuple[Found, ...]
     model: str
@@ -123,13 +118,25 @@ class UnitSearch:
     dialogues: int
     quality: str = ""
 
+    def of(self, target: str, layer: str) -> Found:
+        """The search for a target, by its name, in a layer."""
+        return next(f for f in self.found if (f.target.name, f.layer) == (target, layer))
+
+    def strengths(self) -> dict[str, Floats]:
+        """Of all units for every target, (K, 2, H), by layer."""
+        layers = dict.fromkeys(found.layer for found in self.found)
+        of_layers = ([f.strengths for f in self.found if f.layer == layer] for layer in layers)
+        return dict(zip(layers, map(np.stack, of_layers), strict=True))
+
+    def known_names(self) -> list[str]:
+        """Of the targets that have scores."""
+        return list(dict.fromkeys(found.target.name for found in self.found if found.known))
+
     def best(self) -> list[Found]:
         """For every target with scores the layer whose chosen units hold out best."""
-        by_target = [
-            [found for found in self.found if found.target == target and found.known]
-            for target in TARGETS
-        ]
-        return [max(layers, key=lambda found: found.held_out) for layers in by_target if layers]
+        known = [found for found in self.found if found.known]
+        by_name = ([f for f in known if f.target.name == name] for name in self.known_names())
+        return [max(layers, key=lambda found: found.held_out) for layers in by_name]
 
 
 def find_units(
@@ -138,10 +145,9 @@ def find_units(
     """Score every unit of the collection's layers on every target.
 
     Args:
-        collection: to search.
-        shifts: searches by chance; 0 for none.
+        collection, seed: to search, and of all draws.
+        shifts: searches by chance.
         limit: frames of each answer, target and half.
-        seed: of all draws.
     Raises:
         ConfigError: fewer than 0 searches, or fewer than 10 frames.
     """
@@ -149,233 +155,154 @@ def find_units(
         raise ConfigError(
             f"expected at least 0 searches by chance and 10 frames, got {shifts} and {limit}"
         )
-    rng = np.random.default_rng(seed)
-    counts, found_stretches = np.zeros((2, len(TARGETS), 2, 2), np.int64)  # (K, half, answer)
-    frames = 0
-    for _, targets, half in _targets(collection):
-        for of in (0, 1):
-            for k, (yes, no) in enumerate(_answers(targets[:, half == of])):
-                counts[k, of] += yes.sum(), no.sum()
-                found_stretches[k, of] += _cases(targets[k, half == of], yes, no, TARGETS[k])
-        frames += len(half)
-    rows = _draw(collection, limit / np.maximum(counts, 1), shifts, rng)
-    scores = {
-        layer: np.full((1 + shifts, len(TARGETS), 2, size), np.nan, np.float32)
-        for layer, size in collection.about.sizes.items()
-    }
+    rng, halves, sizes = np.random.default_rng(seed), _halves(collection), collection.about.sizes
+    counts, runs = np.zeros((2, len(TARGETS), 2, 2), np.int64)  # (K, half, answer) each
+    for number, targets in _targets(collection):
+        for k, of in np.ndindex(len(TARGETS), 2):
+            values = targets[k, halves[number] == of]
+            counts[k, of] += [answer.sum() for answer in _answers(values, TARGETS[k])]
+            runs[k, of] += _stretches(values, TARGETS[k])
+    rows = _draw(collection, halves, limit / np.maximum(counts, 1), shifts, rng)
+    shape = (1 + shifts, len(TARGETS), 2)
+    scores = {layer: np.full((*shape, size), np.nan, np.float32) for layer, size in sizes.items()}
     with bar(None, "units", "search", len(TARGETS) * (1 + shifts)) as progress:
         for k, target in enumerate(TARGETS):
-            enough = found_stretches[k].min() >= LEAST
-            for turn in range(1 + shifts if enough else 0):
+            for turn in range(1 + shifts if runs[k].min() >= LEAST else 0):
                 for of in (0, 1):
-                    chosen = _chosen(rows, k, turn, of, target, limit, rng)
-                    for layer in scores if len(chosen) else ():
-                        scores[layer][turn, k, of] = score_units(
-                            rows.latents[layer][chosen], rows.values[chosen, turn, k], target
-                        )
+                    chosen = _chosen(rows, k, turn, of, limit, rng)
+                    answers = rows["values"][chosen, turn, k]
+                    for layer, found in scores.items():
+                        found[turn, k, of] = score_units(rows[layer][chosen], answers, target)
                 progress.update()
-    moves = {layer: _range(values) for layer, values in rows.latents.items()}
+    moves = {layer: _range(rows[layer]) for layer in sizes}
     return UnitSearch(
         tuple(
-            _found(target, layer, scores[layer][:, k], found_stretches[k], moves[layer])
+            Found(target, layer, found[:, k], runs[k], moves[layer])
             for k, target in enumerate(TARGETS)
-            for layer in scores
+            for layer, found in scores.items()
         ),
         collection.about.model,
-        _halves_in_words(collection),
-        frames / collection.frame_rate_hz / 60,
-        len(collection.dialogues),
+        _halves_in_words(collection, halves),
+        sum(map(len, halves)) / collection.frame_rate_hz / 60,
+        len(halves),
         quality_of(collection).in_words(),
     )
 
 
 def score_units(values: Floats, answers: Floats, target: Target) -> Floats:
-    """AUC, or Spearman's rank correlation, of each unit.
+    """Return the AUC, or Spearman's correlation, of units, (N, H), with answers, (N,), as (H,).
 
-    evaluation/measures.py has the AUC of one score with its interval; here hundreds of units are
-    ranked at once.
-
-    Args:
-        values: activations, (N, H).
-        answers: 0 or 1, or amounts, (N,).
-        target: which of the two.
-    Returns:
-        (H,), NaN if all answers are the same; 0.5, or 0, of a unit that does not move.
+    NaN if all answers are the same; 0.5, or 0, of a unit that does not move.
     """
     from scipy.stats import rankdata
 
+    if len(np.unique(answers)) < 2:
+        return np.full(values.shape[1], np.nan, np.float32)
     ranks = rankdata(values, axis=0)
     if not target.graded:
         yes = answers > 0.5
         positives, negatives = int(yes.sum()), int((~yes).sum())
-        if not positives or not negatives:
-            return np.full(values.shape[1], np.nan, np.float32)
-        return (
-            (ranks[yes].sum(axis=0) - positives * (positives + 1) / 2) / (positives * negatives)
-        ).astype(np.float32)
+        wins = ranks[yes].sum(axis=0) - positives * (positives + 1) / 2
+        return (wins / (positives * negatives)).astype(np.float32)
     ranks -= ranks.mean(axis=0)
     amounts = rankdata(answers)
     amounts -= amounts.mean()
     spread = np.sqrt((ranks**2).sum(axis=0) * (amounts**2).sum())
-    if not amounts.any():
-        return np.full(values.shape[1], np.nan, np.float32)
-    return np.divide(
-        amounts @ ranks, spread, out=np.zeros(values.shape[1]), where=spread > 0
-    ).astype(np.float32)
+    return np.where(spread > 0, amounts @ ranks / np.where(spread > 0, spread, 1), 0).astype("f4")
 
 
-def strength(scores: Floats, target: Target) -> Floats:
-    """AUC or rank correlation on one scale, from -1 to 1."""
-    return scores if target.graded else 2 * scores - 1
-
-
-def held_out(strengths: Floats) -> float:
-    """Strength of each half's best unit in the other half, mean of both, from (2, H)."""
-    chosen = np.abs(strengths).argmax(axis=1)
-    return float(
-        np.mean(
-            [
-                strengths[1 - of, unit] * np.sign(strengths[of, unit])
-                for of, unit in enumerate(chosen)
-            ]
-        )
-    )
+def held_out(strengths: Floats) -> Floats:
+    """Return how strong each half's best unit is in the other, mean of both, from (..., 2, H)."""
+    best = np.abs(strengths).argmax(axis=-1)[..., None]  # (..., 2, 1)
+    there = np.take_along_axis(strengths, best, axis=-1)
+    elsewhere = np.take_along_axis(strengths[..., ::-1, :], best, axis=-1)
+    return (elsewhere * np.sign(there)).mean(axis=(-2, -1))
 
 
 def both_halves(strengths: Floats) -> Floats:
-    """The weaker of both halves' strengths where they agree in sign, else 0, (2, H) to (H,)."""
-    return np.where(strengths.prod(axis=0) > 0, np.abs(strengths).min(axis=0), 0)
+    """Return the weaker half's strength where both agree in sign, else 0, from (..., 2, H)."""
+    return np.where(strengths.prod(axis=-2) > 0, np.abs(strengths).min(axis=-2), 0)
 
 
-def level(best: Floats) -> float:
-    """Strength that the best of a search by chance seldom exceeds; NaN without such searches."""
-    known = best[np.isfinite(best)]
-    return float(np.quantile(known, LEVEL)) if len(known) else float("nan")
-
-
-def count_above(strengths: Floats, least: float) -> int:
-    """How many units are stronger than that in both halves."""
-    return int((both_halves(strengths) > least).sum())
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Frames of single speakers that were drawn, N: latents (N, H) by layer, half (N,), values (N,
-    1 + S, K) as they are and turned round S times,
-    and for which targets they were drawn, (N, K)."""
-
-    latents: dict[str, Floats]
-    half: NDArray[np.int64]
-    values: Floats
-    drawn: NDArray[np.bool_]
-
-
-def _targets(collection: Collection) -> Iterator[tuple[int, Floats, NDArray[np.int64]]]:
-    """Of every dialogue its number, the targets' values (K, T, 2), and the half of every frame,
-    (T,).
-    """
-    reactions = collection.events("backchannel")
-    lengths = [collection.frame_count(number) for number in range(len(collection.dialogues))]
-    of_dialogue = _balanced(lengths)
-    for number, length in enumerate(lengths):
+def _targets(collection: Collection) -> Iterator[tuple[int, Floats]]:
+    """Of every dialogue its number and the targets' values, (K, T, 2)."""
+    reactions, rate_hz = collection.events("backchannel"), collection.frame_rate_hz
+    for number in range(len(collection.dialogues)):
         own = [event for event in reactions if event.number == number]
-        half = (
-            np.full(length, of_dialogue[number])
-            if len(lengths) > 1
-            else np.arange(length) * BLOCKS // max(length, 1) % 2
-        )
-        yield (
-            number,
-            find_targets(collection.frames(number, COLUMNS), own, collection.frame_rate_hz),
-            half,
-        )
+        yield number, find_targets(collection.frames(number, COLUMNS), own, rate_hz)
 
 
-def _balanced(lengths: list[int]) -> NDArray[np.int64]:
-    """Halves of dialogues, about as long as each other: the longest first, each to the shorter
-    half.
-    """
-    halves, sums = np.zeros(len(lengths), np.int64), [0, 0]
+def _halves(collection: Collection) -> Halves:
+    """Of a single dialogue blocks in turn; else the longest first, each to the shorter half."""
+    lengths = [collection.frame_count(number) for number in range(len(collection.dialogues))]
+    if len(lengths) == 1:
+        return [np.arange(lengths[0]) * BLOCKS // max(lengths[0], 1) % 2]
+    halves, sums = [np.zeros(length, np.int64) for length in lengths], [0, 0]
     for number in np.argsort(-np.array(lengths), kind="stable"):
-        halves[number] = int(sums[1] < sums[0])
-        sums[halves[number]] += lengths[number]
+        half = int(sums[1] < sums[0])
+        halves[number][:] = half
+        sums[half] += lengths[number]
     return halves
 
 
-def _halves_in_words(collection: Collection) -> str:
-    dialogues = len(collection.dialogues)
-    if dialogues == 1:
-        return (
-            "the odd and the even tenths of the one dialogue, "
-            f"{collection.frame_count(0) / collection.frame_rate_hz / BLOCKS:.1f} s each"
-        )
-    second = int(_balanced([collection.frame_count(number) for number in range(dialogues)]).sum())
-    return (
-        f"{dialogues - second} dialogues and the other {second}"
-        if second > 1 or dialogues > 2
-        else "one dialogue and the other"
-    )
+def _halves_in_words(collection: Collection, halves: Halves) -> str:
+    if len(halves) == 1:
+        block_s = len(halves[0]) / collection.frame_rate_hz / BLOCKS
+        return f"the odd and the even tenths of the one dialogue, {block_s:.1f} s each"
+    second = sum(bool(half.any()) for half in halves)
+    return f"{len(halves) - second} of the dialogues and the other {second}"
 
 
-def _answers(targets: Floats) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Where each target (K, ...) is yes and where no; an amount counts as both wherever it has a
-    value.
-    """
-    for values, target in zip(targets, TARGETS, strict=True):
-        known = ~np.isnan(values)
-        yield (known, known) if target.graded else (values > 0.5, values < 0.5)
+def _answers(values: Floats, target: Target) -> tuple[Flags, Flags]:
+    """Where a target is yes and where no; an amount counts as both wherever it has a value."""
+    known = ~np.isnan(values)
+    return (known, known) if target.graded else (values > 0.5, values < 0.5)
 
 
-def _cases(
-    values: Floats, yes: NDArray[np.bool_], no: NDArray[np.bool_], target: Target
-) -> tuple[int, int]:
+def _stretches(values: Floats, target: Target) -> tuple[int, int]:
+    """How many stretches of yes and of no there are, or of an amount above its median and not."""
+    yes, no = _answers(values, target)
     if target.graded and yes.any():
-        yes = values > np.nanmedian(values)
-        no = ~yes & ~np.isnan(values)
+        above = values > np.nanmedian(values)
+        yes, no = above, ~above & no
     return stretches(yes), stretches(no)
 
 
-def _draw(
-    collection: Collection, chance: NDArray[np.float64], shifts: int, rng: np.random.Generator
-) -> _Rows:
-    """Draw frames with a chance for each target, half and answer, (K, 2, 2)."""
-    parts: list[tuple[dict[str, Floats], NDArray[np.int64], Floats, NDArray[np.bool_]]] = []
-    dialogues = len(collection.dialogues)
-    for number, targets, half in bar(_targets(collection), "frames", "dialogue", dialogues):
+def _draw(collection: Collection, halves: Halves, chance: Any, shifts: int, rng: Rng) -> Rows:
+    """Draw N frames of single speakers, with a chance for each target, half and answer, (K, 2, 2).
+
+    Returns:
+        By layer the latents, (N, H); `half`, (N,); `values` of the targets as they are and turned
+        round S times, (N, 1 + S, K); and for which targets each was drawn, `drawn`, (N, K).
+    """
+    parts: list[Rows] = []
+    for number, targets in bar(_targets(collection), "frames", "dialogue", len(halves)):
+        half = halves[number]
         drawn = np.zeros(targets.shape, bool)
-        for k, (yes, no) in enumerate(_answers(targets)):
-            chances = np.where(
-                yes, chance[k, half, 0][:, None], np.where(no, chance[k, half, 1][:, None], 0)
-            )
+        for k, target in enumerate(TARGETS):
+            yes, no = _answers(targets[k], target)
+            of_yes, of_no = chance[k, half].T[:, :, None]  # (T, 1) each
+            chances = np.where(yes, of_yes, np.where(no, of_no, 0))
             drawn[k] = rng.random(chances.shape) < chances
         frame, speaker = np.nonzero(drawn.any(axis=0))
         turned = [0, *(int(len(half) * share) for share in rng.uniform(*TURNED, shifts))]
-        values = np.stack(
-            [targets[:, (frame - by) % len(half), speaker].T for by in turned], axis=1
-        )
+        values = [targets[:, (frame - by) % len(half), speaker].T for by in turned]
         latents = {
             layer: collection.frames(number, [layer])[layer][frame, speaker]
             for layer in collection.about.sizes
         }
-        parts.append((latents, half[frame], values, drawn[:, frame, speaker].T))
-    latents, half, values, drawn = zip(*parts, strict=True)
-    joined = {
-        layer: np.concatenate([part[layer] for part in latents]) for layer in collection.about.sizes
-    }
-    return _Rows(joined, np.concatenate(half), np.concatenate(values), np.concatenate(drawn))
+        about = {"half": half[frame], "drawn": drawn[:, frame, speaker].T}
+        parts.append(latents | about | {"values": np.stack(values, axis=1)})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _chosen(
-    rows: _Rows, k: int, turn: int, of: int, target: Target, limit: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Rows of one half that answer a target: those that were drawn for it; of a search by chance,
-    as many of those that answer it then.
-    """
-    values = rows.values[:, turn, k]
-    usable = (rows.half == of) & ~np.isnan(values)
+def _chosen(rows: Rows, k: int, turn: int, of: int, limit: int, rng: Rng) -> NDArray[np.int64]:
+    """Rows of one half that were drawn for a target; of a search by chance, that answer it then."""
+    values = rows["values"][:, turn, k]
+    usable = (rows["half"] == of) & ~np.isnan(values)
     if not turn:
-        return np.flatnonzero(usable & rows.drawn[:, k])
-    classes = [usable] if target.graded else [usable & (values > 0.5), usable & (values < 0.5)]
+        return np.flatnonzero(usable & rows["drawn"][:, k])
+    classes = [usable] if TARGETS[k].graded else [usable & (values > 0.5), usable & (values < 0.5)]
     return np.concatenate([rng.permutation(np.flatnonzero(rows_of))[:limit] for rows_of in classes])
 
 
@@ -384,16 +311,3 @@ def _range(values: Floats) -> Floats:
         return np.full(values.shape[1], np.nan, np.float32)
     low, high = np.quantile(values, [0.05, 0.95], axis=0)
     return (high - low).astype(np.float32)
-
-
-def _found(
-    target: Target, layer: str, scores: Floats, found_stretches: NDArray[np.int64], moves: Floats
-) -> Found:
-    """From scores as they are and by chance, (1 + S, 2, H)."""
-    chance = [strength(turned, target) for turned in scores[1:]]
-    best = np.array([np.abs(turned).max(axis=1).mean() for turned in chance], np.float32)
-    out = np.array(
-        [held_out(turned) if np.isfinite(turned).all() else np.nan for turned in chance], np.float32
-    )
-    above = np.array([count_above(turned, level(best)) for turned in chance], np.int64)
-    return Found(target, layer, scores[0], found_stretches, moves, best, out, above)

@@ -1,14 +1,9 @@
 """`turnstream latents averages`: mean encodings around events, as images of units over time.
 
-turnstream latents averages SOURCE --out averages.png [--contrast shift-hold]
-    [--layer latent|latent_speaker] [--before 1 --after 1] [--beyond]
-    [--npz FILE.npz] [--csv FILE.csv] [--model FOLDER]
-
 The images are of the mean state of each class, less each unit's average over both and all times
-shown (the files have it with that), and of their difference as Cohen's d. Units stand in order of d
-averaged over the time shown, from the most positive to the most negative. Noise in such an order
-looks like something, too, so below is the course of the whole difference, with a band of what
-random orders of the labels give. mean_encodings.py says how all of it is computed.
+shown (the files have it with that), and of their difference as Cohen's d. Units stand in order of
+d. Noise in such an order looks like something, too, so below is the course of the whole difference,
+with a band of what random orders of the labels give (mean_encodings.py).
 """
 
 from __future__ import annotations
@@ -27,7 +22,7 @@ from ..options import add_layer, add_out, check_files, option, shown
 from ..quality import quality_of
 from ..tables import write_rows
 from ..views import LIGHT, View, picture
-from .contrasts import EVENT_CONTRASTS
+from .contrasts import EVENT_CONTRASTS, stretch_in_words
 from .label_contrasts import HOW
 from .mean_encodings import BACKCHANNEL, LEAST, Averages, Floats, average
 
@@ -36,6 +31,7 @@ SHOWN = 0.999  # share of the values that the colours tell apart
 WIDEST = 5.0  # d from which on the image has one colour: a unit that hardly moves can have hundreds
 LAYER_NAMES = {"latent_speaker": "the first RNN", "latent": "the last RNN"}
 WHOSE = ("own", "other")
+OWNERS = ("speaker before the silence", "other speaker")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,12 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_source_argument(parser)
     add_out(parser, "averages.png", csv="the averages as a table", npz="the averages as arrays")
     what = f"one of {', '.join(EVENT_CONTRASTS)}, {BACKCHANNEL}, or of a label of your own, {HOW}"
-    parser.add_argument(
-        "--contrast",
-        metavar="CONTRAST",
-        default="shift-hold",
-        help=f"the two classes of events to compare: {what} (default shift-hold)",
-    )
+    words = f"the two classes of events to compare: {what}"
+    option(parser, "--contrast CONTRAST", words, "shift-hold")
     add_layer(parser, "layer to show")
     option(parser, "--before SECONDS", "time to show before the silence", 1.0)
     option(parser, "--after SECONDS", "time to show after its start", 1.0)
@@ -100,93 +92,65 @@ def write_csv(found: Averages, path: Path) -> None:
     first, second = found.contrast.classes
     counts = (f"{first}_events", f"{second}_events")
     header = ("whose", "unit", "time_s", *counts, f"{first}_mean", f"{second}_mean", "effect")
-    write_rows(
-        path,
-        header,
-        (
-            (
-                WHOSE[who],
-                unit,
-                found.times_s[k],
-                *found.counts[k],
-                *found.means[:, k, who, unit],
-                found.effect[k, who, unit],
-            )
-            for who, unit, k in np.ndindex(*found.effect.shape[1:], len(found.times_s))
-        ),
+    times_s, means, effect = found.times_s, found.means, found.effect
+    rows = (
+        (WHOSE[s], unit, times_s[k], *found.counts[k], *means[:, k, s, unit], effect[k, s, unit])
+        for s, unit, k in np.ndindex(*effect.shape[1:], len(times_s))
     )
+    write_rows(path, header, rows)
 
 
 def caption_of(found: Averages, model: str) -> str:
     """Return what the picture shows: a sentence, and the figures."""
     (first, second), classes = found.events, found.contrast.classes
-    subject = f"{found.contrast.subject}, " * bool(found.contrast.subject)
-    both = found.effect.shape[1] == 1
-    whose = "of both speakers of each silence" if both else "around the starts of mutual silences"
-    if found.contrast.name == BACKCHANNEL:
-        whose = "before backchannels and where there is none"
-    known = ~np.isnan(found.course)
-    early = known & (found.times_s <= 1e-9)
-    blank = found.times_s[~known & (found.times_s > 0)]
+    zero = f"{found.contrast.subject}, " * bool(found.contrast.subject)
+    early = found.known & (found.times_s <= 1e-9)
+    blank = found.times_s[~found.known & (found.times_s > 0)]
     figures = {
         "rough": f"{min(first, second)} of a class only" if min(first, second) < FEW else "",
         f"fewer than {LEAST} of a class last": f"from {blank[0]:+.2f} s on" if len(blank) else "",
         "farther apart than labels in random order within dialogue and speaker": _apart(found),
         "largest d up to time 0": _largest(found, early),
-        "largest d after it": _largest(found, known & ~early),
+        "largest d after it": _largest(found, found.known & ~early),
         "units beyond what 95 % of random orders reach": (
             f"{found.beyond} of {found.effect[0].size} ({found.largest:.2f} standard deviations)"
         ),
     }
     return (
-        "Red is below 0, blue above. "
-        f"Mean states of {LAYER_NAMES[found.layer]} of {model} {whose}: {subject}{first} "
-        f"{classes[0]} and {second} {classes[1]} of {many(found.dialogues, 'dialogue')}. "
-        f"{listed(figures)}"
+        f"Mean states of {LAYER_NAMES[found.layer]} of {model}, time 0 being when the "
+        f"{found.contrast.zero}: {zero}{first} {classes[0]} and {second} {classes[1]} of "
+        f"{many(found.dialogues, 'dialogue')}. Red is below 0, blue above. {listed(figures)}"
     )
 
 
 def _apart(found: Averages) -> str:
     """When the course is above the band."""
-    known = ~np.isnan(found.course)
-    above = np.flatnonzero(known & (found.course > found.chance[:, 1]))
-    if (apart := found.apart_s) is not None:
-        first = " (the first shown)" if apart[0] == found.times_s[known][0] else ""
-        return f"from {apart[0]:+.2f} s{first} to {apart[1]:+.2f} s"
-    if not len(above):
+    if found.apart_s is not None:
+        return stretch_in_words(found.apart_s, found.times_s[found.known])
+    times_s = found.times_s[found.known & (found.course > found.chance[:, 1])]
+    if not len(times_s):
         return "at no time"
-    times = found.times_s[above]
-    return (
-        f"not at time 0, in {len(above)} of {known.sum()} frames, {times[0]:+.2f} s to "
-        f"{times[-1]:+.2f} s"
-    )
+    many_frames = f"{len(times_s)} of {found.known.sum()} frames"
+    return f"not at time 0, in {many_frames}, {times_s[0]:+.2f} s to {times_s[-1]:+.2f} s"
 
 
 def _largest(found: Averages, some: NDArray[np.bool_]) -> str:
     """The largest effect at some of the times."""
     if not some.any():
         return ""
-    sizes = np.where(some[:, None, None], np.abs(found.effect), -1)
-    k, speaker, unit = np.unravel_index(int(sizes.argmax()), sizes.shape)
-    owner = "" if sizes.shape[1] == 1 else (" of the speaker", " of the other")[speaker]
-    effect = found.effect[k, speaker, unit]
-    sign = "+" if effect > 0 else "-"
-    size = f"{effect:+.2f}" if abs(effect) < 100 else f"beyond {sign}100, of one that hardly moves"
-    return f"{size}, unit {unit}{owner} at {found.times_s[k]:+.2f} s"
+    effect = found.effect[some]
+    k, speaker, unit = np.unravel_index(int(np.abs(effect).argmax()), effect.shape)
+    owner = "" if effect.shape[1] == 1 else (" of the speaker", " of the other")[speaker]
+    still = " (it hardly moves)" * bool(abs(effect[k, speaker, unit]) > 100)
+    words = f"{effect[k, speaker, unit]:+.2f}, unit {unit}{owner}{still}"
+    return f"{words} at {found.times_s[some][k]:+.2f} s"
 
 
 def draw_averages(found: Averages, model: str, out: Path, quality: str = "") -> View:
-    """Draw both means and the effect, for each speaker, and the course of the difference below.
-
-    Args:
-        found: of `average`.
-        model: name of the network.
-        out: .png.
-        quality: how good it is, in words.
-    """
-    first, second = found.contrast.classes
-    classes, speakers = found.contrast.words(" against "), found.effect.shape[1]
-    title = f"Average encodings: {classes}, {LAYER_NAMES[found.layer]}"
+    """Draw both means and the effect, for each speaker, and the course of the difference below."""
+    (first, second), speakers = found.contrast.classes, found.effect.shape[1]
+    layer = LAYER_NAMES[found.layer]
+    title = f"Average encodings: {found.contrast.words(' against ')}, {layer}"
     caption = f"{caption_of(found, model)} {quality}".strip()
     size = (11.0, 3.0 * speakers + 2.4)
     grid = {"nrows": speakers + 1, "ncols": 3, "height_ratios": [1.25] * speakers + [1]}
@@ -202,12 +166,10 @@ def draw_averages(found: Averages, model: str, out: Path, quality: str = "") -> 
             (f"{second}: mean, from the unit's average", moving[1], largest[0]),
             (f"{first} minus {second}: d", found.effect, min(largest[1], WIDEST)),
         )
-        for speaker in range(speakers):
-            order = found.order()[speaker]
+        for speaker, order in enumerate(found.order()):
             for panel, (name, values, limit) in zip(panels[speaker], images, strict=True):
                 _draw_image(panel, name, values[:, speaker, order].T, found.times_s, limit)
-            owner = (", speaker before the silence", ", other speaker")[speaker]
-            owner = f"unit{owner if speakers > 1 else ''}\n(by mean d)"
+            owner = f"unit{f', {OWNERS[speaker]}' * (speakers > 1)}\n(by mean d)"
             panels[speaker, 0].set_ylabel(owner, fontsize=9, color=LIGHT.ink)
         _draw_course(course, found)
     return View(out, title, caption)
@@ -224,20 +186,19 @@ def _draw_image(panel: Any, name: str, values: Floats, times_s: Floats, limit: f
 
 
 def _draw_course(panel: Any, found: Averages) -> None:
-    known = ~np.isnan(found.course)
-    times, chance = found.times_s[known], found.chance[known]
-    band = {"color": LIGHT.faint, "alpha": 0.3, "linewidth": 0}
+    times, chance = found.times_s[found.known], found.chance[found.known]
+    course, faint = found.course[found.known], {"color": LIGHT.faint, "linewidth": 1}
     name = "random orders: 95 % stay within at all times"
-    panel.fill_between(times, 0, chance[:, 1], label=name, **band)
-    panel.plot(times, chance[:, 0], ":", color=LIGHT.faint, linewidth=1, label="their median")
-    panel.plot(times, found.course[known], color=LIGHT.first, linewidth=1.8, label="difference")
+    band = {"color": LIGHT.faint, "alpha": 0.3, "linewidth": 0, "label": name}
+    panel.fill_between(times, 0, chance[:, 1], **band)
+    panel.plot(times, chance[:, 0], ":", label="their median", **faint)
+    panel.plot(times, course, color=LIGHT.first, linewidth=1.8, label="difference")
     panel.axvline(0, color=LIGHT.ink, linewidth=1, linestyle="--")
-    if (apart := found.apart_s) is not None:
+    if found.apart_s is not None:
         strip = {"color": LIGHT.second, "linewidth": 0, "label": "more than chance"}
-        panel.axvspan(*apart, ymin=0, ymax=0.03, **strip)
+        panel.axvspan(*found.apart_s, ymin=0, ymax=0.03, **strip)
     panel.set_xlim(found.times_s[0] - _step(found.times_s), found.times_s[-1])
-    # With room for the legend.
-    panel.set_ylim(0, 1.4 * np.nanmax([found.course, found.chance[:, 1]]))
+    panel.set_ylim(0, 1.4 * max(course.max(), chance[:, 1].max()))  # with room for the legend
     panel.set_xlabel(f"seconds from: {found.contrast.zero} (dashed)", fontsize=9, color=LIGHT.ink)
     label = "difference of the means\n(RMS over units, in SD)"
     panel.set_ylabel(label, fontsize=9, color=LIGHT.ink)

@@ -13,22 +13,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ....stream.errors import ConfigError
 from ..collection import Collection, Event
 from ..labels import is_known
-from .contrasts import (
-    CONTRASTS,
-    SILENCES,
-    Cases,
-    Contrast,
-    backchannel_cases,
-    event_cases,
-    speaking_cases,
-)
+from . import contrasts
+from .contrasts import CONTRASTS, SILENCES, Cases, Contrast
 
 BEFORE_S = 0.5
 HOW = "LABEL=VALUE, LABEL=VALUE/OTHER or LABEL>NUMBER"
@@ -39,16 +32,14 @@ Moment = tuple[int, int, float]  # dialogue, speaker before, and start of a sile
 
 @dataclass(frozen=True)
 class LabelContrast(Contrast):
-    """Two classes of mutual silences by a label of one's own.
+    """Two classes of mutual silences by a label of one's own, whose name is the subject.
 
     Attributes:
-        label: its name.
         other: the value of the second class; None takes any other known value.
         above: of a number; None compares text.
         values: of every silence.
     """
 
-    label: str = ""
     other: str | None = None
     above: float | None = None
     values: Mapping[Moment, Value] = field(default_factory=dict[Moment, Value])
@@ -73,24 +64,23 @@ def contrast_named(name: str) -> Contrast:
     """
     if name in CONTRASTS:
         return CONTRASTS[name]
+    other, above = None, None
     if match := re.fullmatch(r"([^=>]+)=([^/]+)(?:/(.+))?", name):
         label, first, other = match.groups()
-        classes, above = (first, other or f"other {label}"), None
+        classes = (first, other or f"other {label}")
     elif match := re.fullmatch(r"([^=>]+)>(.+)", name):
-        label, other = match[1], None
+        label, number = match.groups()
         try:
-            above = float(match[2])
+            above = float(number)
         except ValueError:
             above = math.nan
         if not math.isfinite(above):
-            raise ConfigError(f"expected a number after the > of {name!r}, got {match[2]!r}")
+            raise ConfigError(f"expected a number after the > of {name!r}, got {number!r}")
         classes = (f"above {above:g}", f"at most {above:g}")
     else:
         raise ConfigError(f"expected one of {', '.join(CONTRASTS)}, or {HOW}, got {name!r}")
     lacking = f"few silences come after speech that is labelled {label!r}"
-    return LabelContrast(
-        name, classes, SILENCES, "silence begins", lacking, label, label, other, above
-    )
+    return LabelContrast(name, classes, SILENCES, lacking, label, other=other, above=above)
 
 
 def contrast_in(collection: Collection, name: str) -> Contrast:
@@ -102,39 +92,33 @@ def contrast_in(collection: Collection, name: str) -> Contrast:
     contrast = contrast_named(name)
     if not isinstance(contrast, LabelContrast):
         return contrast
-    values = silence_labels(collection, contrast.label)
+    label, values = contrast.subject, silence_labels(collection, contrast.subject)
     known = [value for value in values.values() if value is not None]
     if known and isinstance(known[0], str) == (contrast.above is not None):
         kind, form = ("text", "=") if contrast.above is not None else ("numbers", ">")
-        raise ConfigError(f"expected {contrast.label}{form}..., since it is {kind}, got {name!r}")
-    return LabelContrast(**{**contrast.__dict__, "values": values})
+        raise ConfigError(f"expected {label}{form}..., since it is {kind}, got {name!r}")
+    return replace(contrast, values=values)
 
 
 def find_cases(
     collection: Collection, questions: Sequence[str], most: int = 2000, seed: int = 0
 ) -> dict[str, Cases]:
-    """The moments of each question; all questions about silences look at the same ones."""
+    """Return the moments of each question; all questions about silences look at the same ones."""
     events = collection.events()
-    starts = sorted(
-        {
-            (event.number, event.start_s)
-            for event in events
-            if event.kind not in ("overlap", "backchannel")
-        }
-    )
+    no_silences = ("overlap", "backchannel")
+    starts = sorted({(e.number, e.start_s) for e in events if e.kind not in no_silences})
     drawn = {starts[place] for place in np.random.default_rng(seed).permutation(len(starts))[:most]}
     silences = [event for event in events if (event.number, event.start_s) in drawn]
-    contrasts = {name: contrast_in(collection, name) for name in questions}
-    cases = {
-        name: event_cases(silences, contrast)
-        for name, contrast in contrasts.items()
-        if contrast.kinds
-    }
-    if "speaking" in questions:
-        cases["speaking"] = speaking_cases(collection, most, seed)
-    if "backchannel" in questions:
-        cases["backchannel"] = backchannel_cases(collection, events, most, seed)
-    return {name: cases[name] for name in questions}
+    cases: dict[str, Cases] = {}
+    for name in questions:
+        contrast = contrast_in(collection, name)
+        if contrast.kinds:
+            cases[name] = contrasts.event_cases(silences, contrast)
+        elif name == "speaking":
+            cases[name] = contrasts.speaking_cases(collection, most, seed)
+        else:
+            cases[name] = contrasts.backchannel_cases(collection, events, most, seed)
+    return cases
 
 
 def silence_labels(collection: Collection, label: str) -> dict[Moment, Value]:
@@ -144,25 +128,22 @@ def silence_labels(collection: Collection, label: str) -> dict[Moment, Value]:
         ConfigError: the collection has no such label.
     """
     if label not in collection.labels:
+        labels = ", ".join(collection.labels) or "none; turnstream latents label joins them"
         raise ConfigError(
-            f"{collection.folder}: expected one of its labels "
-            f"({', '.join(collection.labels) or 'none; turnstream latents label joins them'}), got "
-            f"{label!r}"
+            f"{collection.folder}: expected one of its labels ({labels}), got {label!r}"
         )
     found: dict[Moment, Value] = {}
     events = collection.events(*SILENCES)
     for number in sorted({event.number for event in events}):
         column = collection.frames(number, [label])[label]
-        known, is_text = is_known(column), column.dtype.kind == "U"
+        known, value_of = is_known(column), str if column.dtype.kind == "U" else float
         for event in events:
             if event.number == number:
                 start = collection.frame_of(event.start_s)
                 first = max(0, start - collection.frame_of(BEFORE_S))
-                there = np.flatnonzero(known[first:start, event.speaker])
-                value = column[first + there[-1], event.speaker] if len(there) else None
-                found[number, event.speaker, event.start_s] = (
-                    None if value is None else str(value) if is_text else float(value)
-                )
+                there = first + np.flatnonzero(known[first:start, event.speaker])
+                value = value_of(column[there[-1], event.speaker]) if len(there) else None
+                found[number, event.speaker, event.start_s] = value
     return found
 
 

@@ -1,12 +1,9 @@
 """Linear probes: what a straight cut through a layer's states tells of a moment's class, in
-dialogues that the cut has not seen.
+dialogues that the cut has not seen; in a single one, in blocks of time, with a gap around them.
 
 A probe is scikit-learn's LogisticRegression on standardised states, in which both classes of a
 dialogue and speaker weigh alike, and are compared. Its strength of regularisation is not tuned but
-follows from the states' width H: C = 1 / H, which is to expect, before any event is seen, log-odds
-of about 1 in size. Scores are always of held-out moments: of dialogues that the probe was not
-fitted on, each once. With a single dialogue, of blocks of time, with the moments close to a block
-left out of its probe.
+follows from the states' width H: C = 1 / H, which is to expect log-odds of about 1 in size.
 """
 
 from __future__ import annotations
@@ -37,21 +34,19 @@ SOUND = "sound"  # the log-mel spectrum of the newest frame
 SAID = ("vad", "p_next", "p_backchannel")
 
 Floats = NDArray[np.float64]
-Fold = tuple[NDArray[np.int64], NDArray[np.int64]]  # places to fit on, places to score
+Numbers = NDArray[np.int64]
+Vectors = NDArray[np.float32]
+Fold = tuple[Numbers, Numbers]  # places to fit on, places to score
 
 
 @dataclass(frozen=True)
 class Reach:
-    """Which moments are scored with what: K times around each.
-
-    Attributes:
-        times_s: from time 0, ascending, (K,).
-        steps: newest frame that is heard at each, (N, K).
-        there: is it within the dialogue, and not after the end of the event? (N, K)
+    """The newest frame that is heard, `steps`, (N, K), at times from each time 0, ascending, (K,);
+    is it within the dialogue, and not after the end of the event, `there`, (N, K)?
     """
 
     times_s: Floats
-    steps: NDArray[np.int64]
+    steps: Numbers
     there: NDArray[np.bool_]
 
 
@@ -61,47 +56,29 @@ class States:
     (N, K, 2) of what it says.
     """
 
-    values: Mapping[str, NDArray[np.float32]]
+    values: Mapping[str, Vectors]
 
     def of(
-        self,
-        layer: str,
-        rows: NDArray[np.int64],
-        time: int,
-        speaker: NDArray[np.int64],
-        *,
-        both: bool = False,
-    ) -> NDArray[np.float32]:
+        self, layer: str, rows: Numbers, time: int, speaker: Numbers, *, both: bool = False
+    ) -> Vectors:
         """A speaker's own states, (n, H), or with those of the other speaker behind, (n, 2 H)."""
-        own = self.values[layer][rows, time, speaker]
-        return (
-            np.concatenate([own, self.values[layer][rows, time, 1 - speaker]], axis=1)
-            if both
-            else own
-        )
+        values = self.values[layer]
+        whose = (speaker, 1 - speaker) if both else (speaker,)
+        return np.concatenate([values[rows, time, who] for who in whose], axis=1)
 
 
 def reach_of(cases: Cases, times_s: Sequence[float], collection: Collection) -> Reach:
-    """The newest frames at times around the cases' starts."""
-    times, lengths = (
-        np.asarray(times_s, np.float64),
-        np.array([collection.frame_count(number) for number in range(len(collection.dialogues))]),
-    )
-    steps = (
-        np.floor((cases.start_s[:, None] + times) * collection.frame_rate_hz + 1e-6).astype(
-            np.int64
-        )
-        - 1
-    )
-    lasting = (times <= 1e-9) | (times <= (cases.end_s - cases.start_s)[:, None] + 1e-9)
-    return Reach(times, steps, lasting & (steps >= 0) & (steps < lengths[cases.number][:, None]))
+    """Return the newest frames at times around the cases' starts."""
+    times, numbers = np.asarray(times_s, np.float64), range(len(collection.dialogues))
+    lengths = np.array([collection.frame_count(number) for number in numbers])
+    frames = (cases.start_s[:, None] + times) * collection.frame_rate_hz
+    steps = np.floor(frames + 1e-6).astype(np.int64) - 1
+    within = (steps >= 0) & (steps < lengths[cases.number][:, None])
+    return Reach(times, steps, cases.lasting(times) & within)
 
 
 def read_states(
-    collection: Collection,
-    number: NDArray[np.int64],
-    steps: NDArray[np.int64],
-    model: TurnModel | None = None,
+    collection: Collection, number: Numbers, steps: Numbers, model: TurnModel | None = None
 ) -> States:
     """Read states dialogue by dialogue.
 
@@ -114,78 +91,51 @@ def read_states(
         ConfigError: the sound is asked for, and the collection has none.
         DialogueError: it cannot be read any more.
     """
-    sizes = dict(collection.about.sizes) | (
-        {} if model is None else {SOUND: model.config.features.mel_bins}
-    )
-    found = {name: np.empty((*steps.shape, 2, size), np.float32) for name, size in sizes.items()}
-    found |= {name: np.empty((*steps.shape, 2), np.float32) for name in SAID}
+    names = [*collection.about.sizes, *SAID]
+    found: dict[str, Vectors] = {}
     for one in bar(np.unique(number), "read", "dialogue"):
         rows = np.flatnonzero(number == one)
-        columns: dict[str, NDArray[Any]] = collection.frames(
-            int(one), [*collection.about.sizes, *SAID]
-        )
+        columns: dict[str, NDArray[Any]] = collection.frames(int(one), names)
         if model is not None:
             config = model.config
-            mel = (
-                log_mel(model, sound_at(collection, int(one), config.features.sample_rate_hz))
-                .transpose(0, 1)
-                .numpy()
-            )
+            sound = sound_at(collection, int(one), config.features.sample_rate_hz)
             stride = config.frame_samples // config.features.hop_samples
-            columns[SOUND] = mel[stride - 1 :: stride]
+            columns[SOUND] = log_mel(model, sound).transpose(0, 1).numpy()[stride - 1 :: stride]
         for name, values in columns.items():
+            if name not in found:
+                found[name] = np.empty((*steps.shape, *values.shape[1:]), np.float32)
             found[name][rows] = values[np.clip(steps[rows], 0, len(values) - 1)]
     return States(found)
 
 
-def folds_of(cases: Cases) -> tuple[list[Fold], NDArray[np.int64]]:
-    """Which cases are scored by probes fitted on which.
-
-    Args:
-        cases: at least one.
-    Returns:
-        The folds, and the units, (N,), that are held out whole and drawn in the bootstrap:
-        dialogues, or blocks of a single one.
+def folds_of(cases: Cases) -> tuple[list[Fold], Numbers]:
+    """Return which cases are scored by probes fitted on which, and the units, (N,), that are held
+    out whole and drawn in the bootstrap: dialogues, or blocks of a single one.
     """
     from sklearn.model_selection import GroupKFold
 
     numbers, dialogues = consecutive(cases.number)
     if dialogues > 1:
         parts = dialogues if dialogues <= MOST_LEFT_OUT else FOLDS
-        return [
-            (fit, score) for fit, score in GroupKFold(parts).split(numbers, groups=numbers)
-        ], numbers
-    _, moments = np.unique(cases.start_s, return_inverse=True)
+        return list(GroupKFold(parts).split(numbers, groups=numbers)), numbers
+    start_s = cases.start_s
+    _, moments = np.unique(start_s, return_inverse=True)
     block = moments * FOLDS // (moments.max() + 1)
     folds: list[Fold] = []
     for one in np.unique(block):
         held = block == one
-        low, high = cases.start_s[held].min() - GAP_S, cases.start_s[held].max() + GAP_S
-        folds.append(
-            (np.flatnonzero((cases.start_s < low) | (cases.start_s > high)), np.flatnonzero(held))
-        )
+        low, high = start_s[held].min() - GAP_S, start_s[held].max() + GAP_S
+        folds.append((np.flatnonzero((start_s < low) | (start_s > high)), np.flatnonzero(held)))
     return folds, block
 
 
-def held_out_scores(
-    states: NDArray[np.float32],
-    first: NDArray[np.bool_],
-    strata: NDArray[np.int64],
-    folds: Sequence[Fold],
-) -> Floats:
-    """Log-odds of the first class, (N,), each from a probe that has not seen its fold.
-
-    NaN where the rest has fewer than two of a class that count.
-
-    Args:
-        states: (N, H).
-        first: labels, (N,).
-        strata: dialogue and speaker, (N,).
-        folds: from `folds_of`.
+def held_out_scores(states: Vectors, cases: Cases, folds: Sequence[Fold]) -> Floats:
+    """Return log-odds of the first class, (N,), from states, (N, H), each from a probe that has not
+    seen its fold; NaN where the rest has fewer than two of a class that count.
     """
-    scores = np.full(len(states), np.nan)
+    scores, first = np.full(len(states), np.nan), cases.first
     for fit, score in folds:
-        weights = matched_weights(first[fit], strata[fit])
+        weights = matched_weights(first[fit], cases.strata[fit])
         count = min((weights[first[fit]] > 0).sum(), (weights[~first[fit]] > 0).sum())
         if len(score) and count >= 2:
             probe = fit_linear(states[fit], first[fit], 1 / states.shape[1], weights=weights)
@@ -193,46 +143,34 @@ def held_out_scores(
     return scores
 
 
-def matched_weights(first: NDArray[np.bool_], strata: NDArray[np.int64]) -> Floats:
-    """How much each case counts, (N,), 1 on average: as the share of the other class in its
-    stratum.
+def matched_weights(first: NDArray[np.bool_], strata: Numbers) -> Floats:
+    """Return how much each case counts, (N,), 1 on average: the other class' share of its stratum.
 
     Both classes then weigh alike in each dialogue and speaker. Who speaks in a state says nothing
     of its class, and a probe does not take the one for the other.
     """
     numbers, different = consecutive(strata)
-    share = np.bincount(numbers, first, different) / np.maximum(
-        np.bincount(numbers, minlength=different), 1
-    )
-    weights = np.where(first, 1 - share[numbers], share[numbers])
+    counts = np.bincount(numbers, minlength=different)
+    share = (np.bincount(numbers, first, different) / np.maximum(counts, 1))[numbers]
+    weights = np.where(first, 1 - share, share)
     return weights / weights.mean() if weights.any() else weights
 
 
-def auc_of(
-    scores: Floats,
-    first: NDArray[np.bool_],
-    units: NDArray[np.int64],
-    speaker: NDArray[np.int64],
-) -> Estimate:
-    """AUC within unit and speaker of scores, (N,), with its interval over units.
+def auc_of(scores: Floats, cases: Cases, units: Numbers) -> Estimate:
+    """Return the AUC within unit (of `folds_of`) and speaker of scores, (N,), with its interval
+    over units; cases whose score is NaN are left out.
 
-    Nothing where fewer than LEAST of a class were scored of which the speaker has both.
-
-    Args:
-        scores: NaN where there is none.
-        first: labels, (N,).
-        units: from `folds_of`, (N,).
-        speaker: 0 or 1, (N,).
+    NaN where fewer than LEAST of a class were scored of which the speaker has both.
     """
     known = ~np.isnan(scores)
-    scores, first, units, speaker = scores[known], first[known], units[known], speaker[known]
-    compared = matched_weights(first, 2 * units + speaker) > 0
-    if min((first & compared).sum(), (~first & compared).sum()) < LEAST:
+    cases, units = cases.only(known), units[known]
+    compared = matched_weights(cases.first, 2 * units + cases.speaker) > 0
+    if min(cases.only(compared).counts()) < LEAST:
         return Estimate(float("nan"), float("nan"), float("nan"))
-    return auc_within(scores, first, units, speaker)
+    return auc_within(scores[known], cases.first, units, cases.speaker)
 
 
 def some_of(folds: Sequence[Fold], kept: NDArray[np.bool_]) -> list[Fold]:
-    """The same folds of fewer cases: places are then among those kept."""
+    """Return the same folds of fewer cases: places are then among those kept."""
     place = np.cumsum(kept) - 1
     return [(place[fit[kept[fit]]], place[score[kept[score]]]) for fit, score in folds]

@@ -1,15 +1,14 @@
-"""All units over a conversation: alike beside alike, averaged over many frames, in numbers."""
+"""All units over a conversation: alike beside alike, in numbers."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from turnstream.models.latents.cells import activations
-from turnstream.models.latents.cells.activations import activations_in_words, similar_order, thinned
+from turnstream.cli import main
+from turnstream.models.latents.cells.activations import figures_in_words, similar_order
 from turnstream.models.latents.collection import Collection
 
 
@@ -26,19 +25,9 @@ def test_units_that_go_together_lie_side_by_side() -> None:
 
 
 def test_few_or_still_units_keep_their_order() -> None:
+    few = np.random.default_rng(0).normal(size=(10, 2, 2)).astype(np.float32)
     assert similar_order(np.zeros((10, 2, 4), np.float32)).tolist() == [0, 1, 2, 3]
-    assert similar_order(
-        np.random.default_rng(0).normal(size=(10, 2, 2)).astype(np.float32)
-    ).tolist() == [0, 1]
-
-
-def test_many_frames_are_averaged() -> None:
-    values = np.arange(8000, dtype=np.float32).reshape(4000, 2)
-    found = thinned(values)
-    assert found.shape == (1333, 2)
-    np.testing.assert_allclose(found[1], values[3:6].mean(axis=0))
-    assert thinned(values[:1800]) is not None
-    np.testing.assert_array_equal(thinned(values[:1800]), values[:1800])
+    assert similar_order(few).tolist() == [0, 1]
 
 
 def test_words_count_units_that_follow_speech_and_those_that_are_still() -> None:
@@ -48,17 +37,12 @@ def test_words_count_units_that_follow_speech_and_those_that_are_still() -> None
     values[:, :, 0] = np.where(speaking, 0.95, -0.95)
     values[:, :, 1] = np.where(speaking, -0.3, 0.3) + rng.normal(0, 0.05, speaking.shape)
     values[:, :, 2] = 0.1
-    words = activations_in_words(
-        {"latent": values}, {"latent": similar_order(values)}, speaking, "all", "the state h"
-    )
-    assert (
-        "of 5 units 1 are mostly higher and 1 mostly lower while their speaker speaks (AUC beyond "
-        "0.8), 1 hardly move" in words
-    )
-    assert (
-        f"{np.mean(np.abs(values) > 0.9):.0%}".replace("%", " %") + " of all values lie beyond"
-        in words
-    )
+    order = similar_order(values)
+    words = figures_in_words({"latent": values}, {"latent": order}, speaking)
+    assert "latent: of 5 units 1 hardly move, 1 are mostly higher and 1 mostly lower in" in words
+    assert f"{100 * np.mean(np.abs(values) > 0.9):.0f} % of values beyond -0.9 or 0.9" in words
+    correlations = np.corrcoef(values.reshape(-1, 5)[:, order[:4]], rowvar=False)
+    assert f"neighbours correlate by {np.diag(correlations, 1).mean():.2f} (" in words
 
 
 def test_the_command_draws_a_part_of_a_dialogue(
@@ -67,23 +51,10 @@ def test_the_command_draws_a_part_of_a_dialogue(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    parser = argparse.ArgumentParser()
-    activations.add_arguments(parser)
     out = tmp_path / "activations.png"
-    given = [
-        str(tiny_collection.folder),
-        "--out",
-        str(out),
-        "--model",
-        str(tiny_checkpoint),
-        "--dialogue",
-        "2",
-        "--start",
-        "3",
-        "--end",
-        "9.5",
-    ]
-    assert activations.main(parser.parse_args(given)) == 0
+    given = ["--out", str(out), "--model", str(tiny_checkpoint), "--dialogue", "2"]
+    given += ["--start", "3", "--end", "9.5"]
+    assert main(["latents", "activations", str(tiny_collection.folder), *given]) == 0
     said = capsys.readouterr().out
     assert "3.0 to 9.5 s of 2." in said
     assert "latent: of 10 units" in said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from turnstream.cli import main
 from turnstream.models.checkpoint import save_checkpoint
 from turnstream.models.config import RecurrentConfig
 from turnstream.models.latents.cells import saturation
 from turnstream.models.latents.cells.gates import listen_inside
 from turnstream.models.latents.cells.saturation import (
+    BINS,
+    GateShares,
+    Saturation,
     draw_saturation,
     gate_saturation,
     heard_by,
@@ -31,11 +34,8 @@ from ....networks import TINY, random_model
 
 
 def network(speaker: Any, dialogue: Any) -> TurnModel:
-    model = random_model(
-        replace(
-            TINY, speaker_rnn=RecurrentConfig(*speaker), dialogue_rnn=RecurrentConfig(*dialogue)
-        )
-    )
+    names = {"speaker_rnn": RecurrentConfig(*speaker), "dialogue_rnn": RecurrentConfig(*dialogue)}
+    model = random_model(replace(TINY, **names))
     for name, parameter in model.named_parameters():
         if "_rnn" in name:
             parameter.data.mul_(4)  # so that gates do saturate
@@ -56,30 +56,23 @@ def test_shares_are_those_of_brute_force(kind: str, tiny_manifest: Path) -> None
     assert len(found.gates) == 3 * (3 if kind == "gru" else 4)
     saturated = 0.0
     for shares in found.gates:
-        values = np.concatenate(whole[f"{shares.layer} {shares.gate}"])[:, :, shares.depth].reshape(
-            found.frames, -1
-        )
-        low, high = (-0.9, 0.9) if shares.gate == "h" else (0.1, 0.9)
+        values = np.concatenate(whole[f"{shares.layer} {shares.gate}"])[:, :, shares.depth]
+        values = values.reshape(found.frames, -1)
+        least, low, high = (-1, -0.9, 0.9) if shares.gate == "h" else (0, 0.1, 0.9)
         np.testing.assert_allclose(shares.left, (values < low).mean(axis=0), atol=1e-9)
         np.testing.assert_allclose(shares.right, (values > high).mean(axis=0), atol=1e-9)
-        bins = np.linspace(-1 if shares.gate == "h" else 0, 1, saturation.BINS + 1)
-        np.testing.assert_allclose(
-            shares.histogram, np.histogram(values, bins)[0] / values.size, atol=2e-4
-        )
+        histogram = np.histogram(values, np.linspace(least, 1, BINS + 1))[0] / values.size
+        np.testing.assert_allclose(shares.histogram, histogram, atol=2e-4)
         saturated += shares.left.sum() + shares.right.sum()
     assert saturated > 1
 
 
-def test_a_run_that_was_cut_short_is_gone_on_with(
+def test_a_run_that_was_cut_short_is_resumed(
     tiny_manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, dialogues, part = (
-        network(("gru", 6), ("gru", 5)),
-        read_source(tiny_manifest),
-        tmp_path / "gates.parts",
-    )
+    model, dialogues = network(("gru", 6), ("gru", 5)), read_source(tiny_manifest)
+    part, heard = tmp_path / "gates.parts", list[str]()
     expected = gate_saturation(model, dialogues)
-    heard: list[str] = []
 
     def load(dialogue: Any, rate: int) -> Any:
         heard.append(dialogue.id)
@@ -87,7 +80,7 @@ def test_a_run_that_was_cut_short_is_gone_on_with(
             raise KeyboardInterrupt
         return load_sound(dialogue, rate)
 
-    monkeypatch.setattr(saturation, "load_sound", load)
+    monkeypatch.setattr(saturation.collect, "load_sound", load)
     with pytest.raises(KeyboardInterrupt):
         gate_saturation(model, dialogues, part)
     found = gate_saturation(model, dialogues, part)
@@ -99,37 +92,28 @@ def test_a_run_that_was_cut_short_is_gone_on_with(
     assert found.frames == expected.frames
 
 
-def test_counts_of_another_network_are_not_gone_on_with(
-    tiny_manifest: Path, tmp_path: Path
-) -> None:
+def test_counts_of_another_network_are_not_taken(tiny_manifest: Path, tmp_path: Path) -> None:
     dialogues, part = read_source(tiny_manifest)[:1], tmp_path / "gates.parts"
-    second = network(("gru", 6), ("gru", 4))
     Parts(part, "another network").of(0, lambda: {"frames": np.array(999)})
-    assert gate_saturation(second, dialogues, part).frames == 2000
+    assert gate_saturation(network(("gru", 6), ("gru", 4)), dialogues, part).frames == 2000
 
 
 def test_a_network_without_gates_shows_its_states(tiny_manifest: Path, tmp_path: Path) -> None:
-    found = gate_saturation(network(("none", 6), ("rnn", 5)), read_source(tiny_manifest)[:1])
+    dialogues = read_source(tiny_manifest)[:1]
+    found = gate_saturation(network(("none", 6), ("rnn", 5)), dialogues)
     assert [(shares.layer, shares.gate) for shares in found.gates] == [("latent", "h")]
     view = draw_saturation(found, tmp_path / "gates.png")
     assert "without gates: this network (none and rnn), so only its states" in view.caption
     assert "linear, with nothing to count: latent_speaker;" in view.caption
-    with pytest.raises(
-        ConfigError,
-        match="expected a recurrent network, got one whose layers are both linear read-outs",
-    ):
-        gate_saturation(network(("none", 6), ("none", 5)), read_source(tiny_manifest)[:1])
+    with pytest.raises(ConfigError, match="expected a recurrent network, got one whose layers"):
+        gate_saturation(network(("none", 6), ("none", 5)), dialogues)
 
 
 def test_words_count_the_units_that_hardly_gate() -> None:
     left, right = np.array([0.95, 0.0, 0.2]), np.array([0.0, 0.0004, 0.8])
-    shares = saturation.GateShares(
-        "latent", 0, "update", left, right, np.full(saturation.BINS, 1 / saturation.BINS)
-    )
-    found = saturation.Saturation(
-        (shares,), {"latent_speaker": "none", "latent": "gru"}, 6000, 1, 50.0
-    )
-    words = saturation_in_words(found, "a network")
+    shares = GateShares("latent", 0, "update", left, right, np.full(BINS, 1 / BINS))
+    kinds = {"latent_speaker": "none", "latent": "gru"}
+    words = saturation_in_words(Saturation((shares,), kinds, 6000, 1, 50.0), "a network")
     assert "over 1 dialogue (1.0 minutes, both speakers)" in words
     assert "latent (GRU), 3 units: update 20.0 % left (1) and under 0.1 % right (0);" in words
 
@@ -138,30 +122,17 @@ def test_the_command_writes_a_picture_and_a_row_for_each_unit(
     tiny_manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save_checkpoint(network(("lstm", 6, 2), ("lstm", 5)), tmp_path / "lstm")
-    parser = argparse.ArgumentParser()
-    saturation.add_arguments(parser)
     out, table = tmp_path / "gates.png", tmp_path / "gates.csv"
-    args = parser.parse_args(
-        [
-            str(tiny_manifest),
-            "--out",
-            str(out),
-            "--csv",
-            str(table),
-            "--model",
-            str(tmp_path / "lstm"),
-        ]
-    )
-    assert saturation.main(args) == 0
+    given = ["--out", str(out), "--csv", str(table), "--model", str(tmp_path / "lstm")]
+    assert main(["latents", "gates", str(tiny_manifest), *given]) == 0
     assert "latent_speaker (LSTM, layer 2 of 2), 6 units: input" in capsys.readouterr().out
     assert out.stat().st_size > 20_000
     with table.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 4 * (6 + 6 + 5)
     for row in rows:
-        assert float(row["left_saturated"]) + float(row["right_saturated"]) + float(
-            row["neither"]
-        ) == pytest.approx(1, abs=2e-6)
+        shares = (float(row[name]) for name in ("left_saturated", "right_saturated", "neither"))
+        assert sum(shares) == pytest.approx(1, abs=2e-6)
 
 
 def test_a_collection_is_heard_by_its_own_network_only(
@@ -171,7 +142,6 @@ def test_a_collection_is_heard_by_its_own_network_only(
     assert name == "tiny"
     assert [dialogue.id for dialogue in dialogues] == ["0", "1", "2"]
     assert model.config == load_network(tiny_checkpoint).config
-    with pytest.raises(
-        ConfigError, match="expected a collection of the bundled model, got one of tiny"
-    ):
+    message = "expected a collection of the bundled model, got one of tiny"
+    with pytest.raises(ConfigError, match=message):
         heard_by(tiny_collection.folder, None)

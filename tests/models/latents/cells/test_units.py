@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from turnstream.models.latents.cells import units
+from turnstream.cli import main
 from turnstream.models.latents.cells.unit_search import UnitSearch, find_units
 from turnstream.models.latents.cells.units import HEADER, best_in_words, draw_units, search_in_words
 from turnstream.stream.errors import ConfigError, DialogueError
 
 from ..planted import planted_collection
-from .test_unit_search import of, planted
+from .test_unit_search import planted
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +29,10 @@ def test_the_table_has_both_scores_of_every_half_and_target(
     with (tmp_path / "units.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == HEADER
-    best = next(
-        row
-        for row in rows
-        if (row["target"], row["layer"], row["chosen_on_half"], row["place"])
-        == ("own speech", "latent", "2", "1")
-    )
-    found = of(search, "own speech")
+    place = ("target", "layer", "chosen_on_half", "place")
+    wanted = ("own speech", "latent", "2", "1")
+    best = next(row for row in rows if tuple(row[name] for name in place) == wanted)
+    found = search.of("own speech", "latent")
     assert int(best["unit"]) == 3
     assert float(best["score_where_chosen"]) == pytest.approx(found.scores[1, 3], abs=1e-4)
     assert float(best["score_in_other_half"]) == pytest.approx(found.scores[0, 3], abs=1e-4)
@@ -46,10 +42,10 @@ def test_the_table_has_both_scores_of_every_half_and_target(
 
 
 def test_words_name_the_unit_the_score_and_the_level(search: UnitSearch) -> None:
-    words = search_in_words(search)
-    assert "own speech: latent:3, almost perfectly, AUC 0.00 (AUC 0." in words
-    assert "time since own speech: latent:5, almost perfectly, rank correlation 1.00" in words
-    assert "it moves by 0.1" in best_in_words(of(search, "time since own speech"))
+    words, time = search_in_words(search), search.of("time since own speech", "latent")
+    assert "own speech: latent:3, AUC 0.00 (AUC 0." in words
+    assert "time since own speech: latent:5, rank correlation 1.00 (" in words
+    assert "it moves by 0.1" in best_in_words(time)
     assert "too rare here for a score: overlap" in words
     assert "shift, not hold" in words.split("no unit does better than chance may:")[1]
 
@@ -57,44 +53,24 @@ def test_words_name_the_unit_the_score_and_the_level(search: UnitSearch) -> None
 def test_a_layer_can_be_shown_alone(search: UnitSearch, tmp_path: Path) -> None:
     view = draw_units(search, tmp_path / "units.csv", ("latent_speaker",))
     assert "latent:" not in view.caption
-    assert "latent," not in (tmp_path / "units.csv").read_text(encoding="utf-8").replace(
-        "latent_speaker,", ""
-    )
-
-
-@pytest.mark.parametrize("suffix", [".png", ".html"])
-def test_picture_and_page_are_written(search: UnitSearch, tmp_path: Path, suffix: str) -> None:
-    view = draw_units(search, tmp_path / f"units{suffix}")
-    assert view.path.stat().st_size > 20_000
-    if suffix == ".html":
-        assert "own backchannel within 0.5 s" in view.path.read_text(encoding="utf-8")
+    assert ",latent," not in view.path.read_text(encoding="utf-8")
 
 
 def test_the_command_searches_a_collection(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     collection = planted_collection(tmp_path / "made", planted, dialogues=2)
-    parser = argparse.ArgumentParser()
-    units.add_arguments(parser)
-    assert (
-        units.main(
-            parser.parse_args(
-                [str(collection.folder), "--out", str(tmp_path / "units.csv"), "--shifts", "2"]
-            )
-        )
-        == 0
-    )
-    assert "latent:3, almost perfectly" in capsys.readouterr().out
+    given = ["--out", str(tmp_path / "units.csv"), "--shifts", "2"]
+    assert main(["latents", "units", str(collection.folder), *given]) == 0
+    assert "own speech: latent:3, AUC 0.0" in capsys.readouterr().out
 
 
 def test_dialogues_in_which_nothing_happens_and_other_files_are_refused(
     search: UnitSearch, tmp_path: Path
 ) -> None:
     empty = find_units(planted_collection(tmp_path / "short", frames=2, dialogues=2), 1, limit=10)
-    assert not np.isfinite(np.concatenate([found.scores for found in empty.found], axis=1)).any()
-    with pytest.raises(
-        DialogueError, match="expected at least 3 stretches of speech and of silence in each half"
-    ):
+    assert not any(np.isfinite(found.scores).any() for found in empty.found)
+    with pytest.raises(DialogueError, match="at least 3 stretches of speech and of silence in eac"):
         draw_units(empty, tmp_path / "units.csv")
     with pytest.raises(ConfigError, match=r"ending in \.csv or \.png or \.html"):
         draw_units(search, tmp_path / "units.pdf")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -16,67 +18,44 @@ from turnstream.models.latents.events.contrasts import (
 )
 
 
-def event(
-    kind: str,
-    start_s: float,
-    *,
-    number: int = 0,
-    speaker: int = 0,
-    ending: str = "",
-    correct: bool | None = None,
-) -> Event:
-    return Event(
-        number,
-        f"d{number}",
-        "",
-        kind,
-        speaker,
-        1 - speaker,
-        start_s,
-        start_s + 0.4,
-        ending,
-        None,
-        correct,
-    )
+def event(kind: str, start_s: float, number: int = 0, speaker: int = 0, **more: Any) -> Event:
+    who = {"number": number, "dialogue": f"d{number}", "speaker": speaker, "next": 1 - speaker}
+    when = {"start_s": start_s, "end_s": start_s + 0.4}
+    rest = {"split": "", "ending": "", "p_shift": None, "correct": None, **more}
+    return Event(kind=kind, **who, **when, **rest)
 
 
 EVENTS = [
     event("shift", 4.0, correct=True),
     event("gap", 4.0, ending="question"),
-    event("hold", 8.0, number=1, speaker=1, correct=False),
-    event("pause", 8.0, number=1, speaker=1, ending="statement"),
-    event("pause", 9.0, number=1),
-    event("backchannel", 11.0, number=1),
+    event("hold", 8.0, 1, 1, correct=False),
+    event("pause", 8.0, 1, 1, ending="statement"),
+    event("pause", 9.0, 1),
+    event("backchannel", 11.0, 1),
 ]
+BOTH = [(4.0, 0, True), (8.0, 1, False)]
 
 
-def labels_of(name: str) -> list[tuple[float, int, bool]]:
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("shift-hold", BOTH),
+        ("gap-pause", [*BOTH, (9.0, 0, False)]),
+        ("shift-correct", [(4.0, 0, True)]),
+        ("hold-correct", [(8.0, 1, False)]),
+        ("question-statement", BOTH),
+        (
+            "speaker-listener",
+            [(s, who, who == own) for s, own in ((4.0, 0), (8.0, 1), (9.0, 0)) for who in (0, 1)],
+        ),
+    ],
+)
+def test_each_contrast_takes_its_own_events_and_classes(
+    name: str, expected: list[tuple[float, int, bool]]
+) -> None:
     cases = event_cases(EVENTS, CONTRASTS[name])
-    return list(
-        zip(cases.start_s.tolist(), cases.speaker.tolist(), cases.first.tolist(), strict=True)
-    )
-
-
-def test_each_contrast_takes_its_own_events_and_classes() -> None:
-    assert labels_of("shift-hold") == [(4.0, 0, True), (8.0, 1, False)]
-    assert labels_of("gap-pause") == [(4.0, 0, True), (8.0, 1, False), (9.0, 0, False)]
-    assert labels_of("shift-correct") == [(4.0, 0, True)]
-    assert labels_of("hold-correct") == [(8.0, 1, False)]
-    assert labels_of("question-statement") == [(4.0, 0, True), (8.0, 1, False)]
-    assert labels_of("speaker-listener") == [
-        (4.0, 0, True),
-        (4.0, 1, False),
-        (8.0, 0, False),
-        (8.0, 1, True),
-        (9.0, 0, True),
-        (9.0, 1, False),
-    ]
-
-
-def test_words_say_what_the_classes_are_of_where_these_do_not() -> None:
-    assert CONTRASTS["shift-hold"].words() == "shift or hold"
-    assert CONTRASTS["shift-correct"].words() == "shifts: correct or wrong"
-    assert CONTRASTS["hold-correct"].words(" against ") == "holds: correct against wrong"
+    found = (cases.start_s.tolist(), cases.speaker.tolist(), cases.first.tolist())
+    assert list(zip(*found, strict=True)) == expected
 
 
 def test_labels_are_shuffled_only_within_dialogues_or_the_two_speakers_of_an_event() -> None:
@@ -86,9 +65,8 @@ def test_labels_are_shuffled_only_within_dialogues_or_the_two_speakers_of_an_eve
     cases = Cases(within, np.zeros(200), np.zeros(200), np.zeros(200, np.int64), first, within)
     shuffled = cases.shuffled(rng)
     assert (shuffled != first).sum() > 20
-    assert [shuffled[within == one].sum() for one in range(4)] == [
-        first[within == one].sum() for one in range(4)
-    ]
+    for one in range(4):
+        assert shuffled[within == one].sum() == first[within == one].sum()
     pairs = event_cases(EVENTS, CONTRASTS["speaker-listener"])
     drawn = np.stack([pairs.shuffled(rng) for _ in range(40)]).reshape(40, 3, 2)
     assert (drawn.sum(axis=2) == 1).all()
@@ -100,13 +78,10 @@ def test_speaking_is_asked_of_frames_of_all_dialogues(tiny_collection: Collectio
     cases = speaking_cases(tiny_collection, 300)
     assert len(cases) == 60  # one a second
     assert np.unique(cases.number).tolist() == [0, 1, 2]
-    for number, start_s, speaker, first in zip(
-        cases.number, cases.start_s, cases.speaker, cases.first, strict=True
-    ):
-        assert (
-            tiny_collection.frames(number, ["speaking"])["speaking"][round(start_s * 50), speaker]
-            == first
-        )
+    moments = zip(cases.number, cases.start_s, cases.speaker, cases.first, strict=True)
+    for number, start_s, speaker, first in moments:
+        speaking = tiny_collection.frames(number, ["speaking"])["speaking"]
+        assert speaking[round(start_s * 50), speaker] == first
 
 
 def test_backchannels_count_only_where_their_giver_was_silent_and_the_other_spoke(
@@ -118,12 +93,8 @@ def test_backchannels_count_only_where_their_giver_was_silent_and_the_other_spok
     assert cases.start_s[cases.first].tolist() == [14.0] * 3
     others = [event("backchannel", 4.6, speaker=0), event("backchannel", 1.0, speaker=1)]
     assert not backchannel_cases(tiny_collection, others, 100).first.any()
-
-
-def test_at_most_so_many_of_a_class_are_drawn(tiny_collection: Collection) -> None:
-    cases = backchannel_cases(tiny_collection, tiny_collection.events("backchannel"), 1)
-    assert cases.counts()[0] == 1
-    assert cases.counts()[1] <= 1
+    few = backchannel_cases(tiny_collection, events, 1).counts()
+    assert (few[0], few[1] <= 1) == (1, True)  # at most so many of a class are drawn
 
 
 @pytest.mark.parametrize(

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from turnstream.cli import main
 from turnstream.models.evaluation.measures import auc
 from turnstream.models.evaluation.shift_hold import count_earlier
 from turnstream.models.latents.collect import load_network
-from turnstream.models.latents.collection import Collection, Event
-from turnstream.models.latents.command import VIEWS
+from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.events import probes
 from turnstream.models.latents.events.label_contrasts import find_cases
 from turnstream.models.latents.events.probe_fits import (
@@ -28,7 +28,6 @@ from turnstream.models.latents.events.probe_fits import (
 )
 from turnstream.models.latents.events.probe_results import (
     Curve,
-    Probed,
     ProbeResults,
     at,
     caption_of,
@@ -36,12 +35,13 @@ from turnstream.models.latents.events.probe_results import (
     draw_probes,
     table,
 )
-from turnstream.models.latents.events.probes import main, network_of, probe
-from turnstream.stream.errors import ConfigError
+from turnstream.models.latents.events.probes import network_of, probe
 
 from ..planted_silences import planted_silences
+from .test_averages import made_voices
 
 TIMES_S = (-0.8, -0.5, -0.4, -0.2, 0.0, 0.4, 0.6)
+SHIFTS = ("shift-hold",)
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +55,8 @@ def results(planted: Collection) -> ProbeResults:
 
 
 def curve_of(results: ProbeResults, line: str, question: str = "shift-hold") -> Curve:
-    return next(
-        curve
-        for one in results.probed
-        if one.question == question
-        for curve in one.curves
-        if curve.line == line
-    )
+    curves = [curve for one in results.probed if one.question == question for curve in one.curves]
+    return next(curve for curve in curves if curve.line == line)
 
 
 def test_a_probe_finds_when_a_signal_comes_and_in_which_layer(results: ProbeResults) -> None:
@@ -78,32 +73,9 @@ def test_a_probe_finds_when_a_signal_comes_and_in_which_layer(results: ProbeResu
 
 
 def test_a_voice_that_yields_more_often_is_not_read_as_a_shift_that_comes(tmp_path: Path) -> None:
-    """Unit 3 is higher in speaker 1's states, and speaker 1's silences are mostly shifts."""
-    collection = planted_silences(tmp_path / "voices", dialogues=8, silences=24, onset_s=None)
-    whole, events = collection.frames, collection.events()
-    rng = np.random.default_rng(5)
-    mostly = {
-        (event.number, event.start_s): rng.random() < (0.8 if event.speaker else 0.2)
-        for event in events
-    }
-
-    def frames(number: int, columns: list[str]) -> dict[str, np.ndarray]:
-        found = whole(number, columns)
-        if "latent" in found:
-            found["latent"] = found["latent"] + 3 * (np.arange(5) == 3) * np.array([[[0], [1]]])
-        return found
-
-    def biased(*kinds: str) -> list[Event]:
-        named = [
-            replace(event, kind="shift" if mostly[event.number, event.start_s] else "hold")
-            for event in events
-            if event.kind in ("shift", "hold")
-        ]
-        return [event for event in named if not kinds or event.kind in kinds]
-
-    collection.frames, collection.events = frames, biased  # type: ignore[method-assign]
-    results = probe(collection, questions=("shift-hold",), times_s=(-0.3, 0.0, 0.3))
-    cases = find_cases(collection, ("shift-hold",))["shift-hold"]
+    collection = made_voices(tmp_path / "voices")
+    results = probe(collection, questions=SHIFTS, times_s=(-0.3, 0.0, 0.3))
+    cases = find_cases(collection, SHIFTS)["shift-hold"]
     assert auc(cases.speaker.astype(float), cases.first) > 0.75  # the voice alone, pooled
     assert auc(count_earlier(cases.first, cases.number, cases.speaker), cases.first) > 0.65
     for curve in results.probed[0].curves:
@@ -111,12 +83,12 @@ def test_a_voice_that_yields_more_often_is_not_read_as_a_shift_that_comes(tmp_pa
         assert curve.auc.max() < 0.62
     assert curve_of(results, "counted").auc.max() < 0.5
     assert abs(results.permuted().mean() - 0.5) < 0.08
-    assert "counting this speaker's earlier ones 0." in caption_of(results)
+    assert "counting earlier ones 0." in caption_of(results)
 
 
 def test_noise_gives_about_one_half_and_never(tmp_path: Path) -> None:
     noise = planted_silences(tmp_path / "noise", dialogues=12, silences=10, onset_s=None, seed=3)
-    results = probe(noise, questions=("shift-hold",), times_s=TIMES_S)
+    results = probe(noise, questions=SHIFTS, times_s=TIMES_S)
     for curve in results.probed[0].curves:
         assert curve.readable(results.times_s) is None
         assert abs(np.nanmean(curve.auc) - 0.5) < 0.08 or curve.line == "counted"
@@ -128,27 +100,23 @@ def test_the_signal_of_the_speaker_before_is_the_other_ones_to_the_other(
     planted: Collection, results: ProbeResults
 ) -> None:
     """Exchanging the speakers takes the signal from the own states, not from those of both."""
-    cases = find_cases(planted, ("shift-hold",))["shift-hold"]
+    cases = find_cases(planted, SHIFTS)["shift-hold"]
     assert cases.counts() == (48, 48)
     states = read_states(planted, cases.number, reach_of(cases, (0.0,), planted).steps)
     folds, units = folds_of(cases)
-    rows = np.arange(len(cases))
-    other = held_out_scores(
-        states.of("latent", rows, 0, 1 - cases.speaker), cases.first, cases.strata, folds
-    )
-    both = held_out_scores(
-        states.of("latent", rows, 0, 1 - cases.speaker, both=True), cases.first, cases.strata, folds
-    )
-    assert abs(auc_of(other, cases.first, units, cases.speaker).value - 0.5) < 0.2
-    assert auc_of(both, cases.first, units, cases.speaker).value == pytest.approx(
-        at(curve_of(results, "latent both").auc, results.times_s, 0.0), abs=0.01
-    )
+    rows, found = np.arange(len(cases)), []
+    for both in (False, True):
+        values = states.of("latent", rows, 0, 1 - cases.speaker, both=both)
+        scores = held_out_scores(values, cases, folds)
+        found.append(auc_of(scores, cases, units).value)
+    assert abs(found[0] - 0.5) < 0.2
+    expected = at(curve_of(results, "latent both").auc, results.times_s, 0.0)
+    assert found[1] == pytest.approx(expected, abs=0.01)
 
 
 def test_a_silence_that_has_ended_is_not_read(planted: Collection) -> None:
-    results = probe(
-        planted, questions=("shift-hold",), times_s=(0.0, 0.6, 0.7)
-    )  # silences last 0.6 s
+    times_s = (0.0, 0.6, 0.7)  # silences last 0.6 s
+    results = probe(planted, questions=SHIFTS, times_s=times_s)
     assert results.probed[0].counts.tolist() == [[48, 48], [48, 48], [0, 0]]
     assert np.isnan(curve_of(results, "latent own").auc[2])
     assert curve_of(results, "latent own").readable(results.times_s) == (0.0, 0.6)
@@ -156,35 +124,17 @@ def test_a_silence_that_has_ended_is_not_read(planted: Collection) -> None:
 
 def test_a_single_dialogue_is_told_block_by_block_and_the_caption_says_so(tmp_path: Path) -> None:
     one = planted_silences(tmp_path / "one", dialogues=1, silences=60)
-    results = probe(one, questions=("shift-hold",), times_s=(-0.8, 0.0))
+    results = probe(one, questions=SHIFTS, times_s=(-0.8, 0.0))
     curve = curve_of(results, "latent own")
     assert curve.auc[1] > 0.85
     assert curve.low[1] > 0.5
-    assert "a single dialogue" in caption_of(results)
-    assert "blocks of time" in caption_of(results)
-
-
-def test_questions_told_within_one_dialogue_are_named_beside_those_told_across_dialogues(
-    results: ProbeResults,
-) -> None:
-    across = results.probed[0]
-    within = replace(across, question="shift-correct", dialogues=1)
-    mixed = caption_of(replace(results, probed=(across, within)))
-    assert mixed.startswith(
-        "How well linear probes read planted, each scored on a dialogue that it has not seen"
-    )
-    assert "5 s on either side, with intervals over the blocks: shifts: correct or wrong." in mixed
-    for alike in ((across,), (within, within)):
-        assert "over the blocks: " not in caption_of(replace(results, probed=alike))
-    assert "in a single dialogue" in caption_of(replace(results, probed=(within, within)))
+    assert "in one dialogue, over blocks of time: shift or hold" in caption_of(results)
 
 
 def test_what_the_network_says_of_its_own_being_correct_is_what_it_gives_to_what_comes() -> None:
-    states = States({"p_next": np.array([[[0.3, 0.7]]], np.float32)})
-    given = [
-        probes.said(question, states, np.array([0]), 0, np.array([0]))[0]
-        for question in ("shift-correct", "hold-correct")
-    ]
+    states, zero = States({"p_next": np.array([[[0.3, 0.7]]], np.float32)}), np.array([0])
+    questions = ("shift-correct", "hold-correct")
+    given = [probes.said(question, states, zero, 0, zero)[0] for question in questions]
     assert given == pytest.approx([0.7, 0.3])
 
 
@@ -192,9 +142,9 @@ def test_what_was_done_is_not_done_again_and_is_thrown_away_in_the_end(
     planted: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
-    whole = probes._curve
+    whole, given = probes._curve, {"questions": SHIFTS, "times_s": (0.0,)}
 
-    def broken(work, states, line, *rest):
+    def broken(work: Any, states: States, line: str, *rest: Any) -> Any:
         seen.append(line)
         if len(seen) == 3:
             raise KeyboardInterrupt
@@ -202,18 +152,15 @@ def test_what_was_done_is_not_done_again_and_is_thrown_away_in_the_end(
 
     monkeypatch.setattr(probes, "_curve", broken)
     with pytest.raises(KeyboardInterrupt):
-        probe(planted, questions=("shift-hold",), times_s=(0.0,), parts=tmp_path / "parts")
+        probe(planted, parts=tmp_path / "parts", **given)
     assert len(list((tmp_path / "parts").iterdir())) == 2
-    again = probe(planted, questions=("shift-hold",), times_s=(0.0,), parts=tmp_path / "parts")
-    assert seen[3:] == [
-        seen[2],
-        *[line for line in ("latent both", "said", "counted") if line not in seen[:3]],
-    ]
+    again = probe(planted, parts=tmp_path / "parts", **given)
+    left = [line for line in ("latent both", "said", "counted") if line not in seen[:3]]
+    assert seen[3:] == [seen[2], *left]
     assert not (tmp_path / "parts").exists()
-    fresh = probe(planted, questions=("shift-hold",), times_s=(0.0,))
-    assert [curve.auc.tolist() for curve in again.probed[0].curves] == [
-        curve.auc.tolist() for curve in fresh.probed[0].curves
-    ]
+    fresh = probe(planted, **given)
+    for one, other in zip(again.probed[0].curves, fresh.probed[0].curves, strict=True):
+        np.testing.assert_array_equal(one.auc, other.auc)
 
 
 def test_at_most_so_many_silences_are_read_and_the_same_for_every_question(
@@ -224,37 +171,28 @@ def test_at_most_so_many_silences_are_read_and_the_same_for_every_question(
     assert found["shift-hold"].start_s.tolist() == found["gap-pause"].start_s.tolist()
 
 
-def test_too_few_moments_are_said_and_not_drawn(results: ProbeResults, tmp_path: Path) -> None:
-    assert results.probed[1] == replace(results.probed[1], moments=(0, 0), curves=())
-    view = draw_probes(results, tmp_path / "probes.png")
-    assert view.path.stat().st_size > 10_000
-    assert "question or statement (0 and 0)" in view.caption
-    assert "question or statement (0 and 0 of 0 dialogues, too few)" in table(results)
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_the_legend_has_a_row_of_its_own_only_where_no_panel_is_left(
+@pytest.mark.parametrize("count", [1, 2])  # the legend has a row of its own, or has not
+def test_too_few_moments_are_said_and_not_drawn(
     results: ProbeResults, tmp_path: Path, count: int
 ) -> None:
-    view = draw_probes(replace(results, probed=results.probed[:1] * count), tmp_path / "probes.png")
+    view = draw_probes(replace(results, probed=results.probed[-count:]), tmp_path / "probes.png")
+    assert results.probed[1] == replace(results.probed[1], moments=(0, 0), curves=())
     assert view.path.stat().st_size > 10_000
+    assert "fewer than 10 of a class: question or statement (0 and 0)" in view.caption
+    assert "question or statement (0 and 0) of 0 dialogues, too few" in table(results)
 
 
 def test_captions_depend_on_what_was_measured(results: ProbeResults) -> None:
-    caption = caption_of(results)
-    curve = curve_of(results, "latent both")
-    k = TIMES_S.index(0.0)
-    assert f"give {curve.auc[k]:.2f} ({curve.low[k]:.2f} to {curve.high[k]:.2f})" in caption
+    caption, curve, k = caption_of(results), curve_of(results, "latent both"), TIMES_S.index(0.0)
+    figures = f"{curve.auc[k]:.2f} ({curve.low[k]:.2f} to {curve.high[k]:.2f})"
+    assert f"Shift or hold, at time 0: the last RNN's states of both speakers {figures}" in caption
     assert "more than chance from -0.40 s to +0.60 s" in caption
-    assert "too few moments to find" not in caption  # what the planted network says is noise
+    assert "rough intervals: 8 dialogues" in caption
+    assert "moments for the probe" not in caption  # what the planted network says is noise
     better = replace(curve_of(results, "said"), auc=np.ones(len(TIMES_S)))
-    curves = tuple(
-        better if one.line == "said" else replace(one, high=np.full(len(TIMES_S), 0.9))
-        for one in results.probed[0].curves
-    )
-    assert "too few moments to find" in caption_of(
-        replace(results, probed=(replace(results.probed[0], curves=curves),))
-    )
+    lower = replace(curve, high=np.full(len(TIMES_S), 0.9))
+    made = replace(results, probed=(replace(results.probed[0], curves=(better, lower)),))
+    assert "too few moments for the probe to find what the network says" in caption_of(made)
 
 
 def test_the_command_writes_picture_table_and_json(
@@ -263,22 +201,11 @@ def test_the_command_writes_picture_table_and_json(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    parser = argparse.ArgumentParser()
-    probes.add_arguments(parser)
     outputs = {name: tmp_path / f"probes.{name}" for name in ("png", "csv", "json")}
-    args = [
-        str(planted.folder),
-        "--out",
-        str(outputs["png"]),
-        "--csv",
-        str(outputs["csv"]),
-        "--json",
-        str(outputs["json"]),
-        "--most",
-        "60",
-    ]
+    files = [word for name, path in outputs.items() for word in (f"--{name}", str(path))]
+    files[0] = "--out"
     monkeypatch.setattr(probes, "TIMES_S", (-0.2, 0.0))
-    assert main(parser.parse_args(args)) == 0
+    assert main(["latents", "probes", str(planted.folder), *files, "--most", "60"]) == 0
     printed = capsys.readouterr().out
     assert "shift or hold" in printed
     assert str(outputs["png"]) in printed
@@ -287,9 +214,7 @@ def test_the_command_writes_picture_table_and_json(
     written = json.loads(outputs["json"].read_text())
     question = written["questions"][0]
     assert question["question"] == "shift-hold"
-    series = [
-        row for row in rows if row["question"] == "shift-hold" and row["line"] == "latent own"
-    ]
+    series = [row for row in rows if (row["question"], row["line"]) == ("shift-hold", "latent own")]
     auc = question["lines"]["latent own"]["auc"]
     assert [float(row["auc"]) for row in series] == pytest.approx(auc, abs=1e-4)
     assert [float(row["time_s"]) for row in series] == written["times_s"]
@@ -297,33 +222,24 @@ def test_the_command_writes_picture_table_and_json(
     assert "NaN" not in outputs["json"].read_text()
 
 
-def test_bad_input_is_one_clear_error(planted: Collection, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"expected one of .* got 'laughing'"):
-        probe(planted, questions=("laughing",))
-    parser = argparse.ArgumentParser()
-    probes.add_arguments(parser)
-    with pytest.raises(ConfigError, match="--most 0"):
-        main(
-            parser.parse_args(
-                [str(planted.folder), "--out", str(tmp_path / "a.png"), "--most", "0"]
-            )
-        )
-    with pytest.raises(ConfigError, match=r"ending in \.png"):
-        main(parser.parse_args([str(planted.folder), "--out", str(tmp_path / "a.pdf")]))
+def test_bad_input_is_one_clear_error(
+    planted: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [str(planted.folder), "--out", str(tmp_path / "a.png")]
+    for more, message in (("--label laughing", "got 'laughing'"), ("--most 0", "--most 0")):
+        assert main(["latents", "probes", *given, *more.split()]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_more_than_chance_needs_the_interval_and_the_value(results: ProbeResults) -> None:
-    curve, times_s = curve_of(results, "latent own"), np.array([-0.2, 0.0, 0.2])
-    made = replace(
-        curve, auc=np.array([0.7, 0.58, 0.7]), low=np.array([0.6, 0.52, 0.6]), chance=0.6
-    )
+    values, low = np.array([0.7, 0.58, 0.7]), np.array([0.6, 0.52, 0.6])
+    made = replace(curve_of(results, "latent own"), auc=values, low=low, chance=0.6)
+    times_s = np.array([-0.2, 0.0, 0.2])
     assert made.readable(times_s) == (0.2, 0.2)
     assert replace(made, chance=0.55).readable(times_s) == (-0.2, 0.2)
-    assert replace(made, low=np.array([0.6, 0.52, 0.48]), chance=0.6).readable(times_s) is None
-    assert replace(made, low=np.array([0.6, np.nan, np.nan])).readable(times_s) == (
-        -0.2,
-        -0.2,
-    )  # the last time that has a figure
+    assert replace(made, low=np.array([0.6, 0.52, 0.48])).readable(times_s) is None
+    last = replace(made, low=np.array([0.6, np.nan, np.nan]))  # the last time that has a figure
+    assert last.readable(times_s) == (-0.2, -0.2)
 
 
 def test_chance_is_what_one_random_order_in_forty_reaches() -> None:
@@ -345,19 +261,9 @@ def test_only_the_collections_own_network_is_asked_what_it_hears(
 def test_the_sound_and_what_the_network_says_tell_who_speaks(
     tiny_collection: Collection, tiny_checkpoint: Path
 ) -> None:
-    results = probe(
-        tiny_collection,
-        model=load_network(tiny_checkpoint),
-        questions=("speaking",),
-        times_s=(-0.1, 0.1),
-        most=200,
-    )
-    assert isinstance(results.probed[0], Probed)
+    model, times_s = load_network(tiny_checkpoint), (-0.1, 0.1)
+    given = {"questions": ("speaking",), "times_s": times_s, "most": 200}
+    results = probe(tiny_collection, model=model, **given)
     sound = curve_of(results, "sound both", "speaking")
     assert at(sound.auc, results.times_s, 0.1) > 0.9  # noise against silence
     assert sum(results.probed[0].moments) == 60
-
-
-def test_the_view_is_listed() -> None:
-    assert VIEWS["probes"][0] == "events.probes"
-    assert VIEWS["averages"][0] == "events.averages"
