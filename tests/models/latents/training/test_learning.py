@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from turnstream.cli import main
 from turnstream.models.checkpoint import save_checkpoint
 from turnstream.models.evaluation.measures import Estimate
 from turnstream.models.latents.collection import Collection
@@ -25,14 +25,12 @@ from turnstream.models.latents.training.learning import (
     ORDERS,
     PASTS_S,
     Learning,
-    compare,
     describe,
     learn,
     match_confidence,
 )
 from turnstream.models.runs.run_folder import find_snapshots, snapshot_folder
 from turnstream.models.turn_model import TurnModel
-from turnstream.stream.errors import ConfigError
 
 from ....networks import TINY, random_model
 
@@ -66,7 +64,7 @@ def planted(order: str, *, dialogues: int = 12, seed: int = 0) -> Learning:
     }[order]
     said = np.repeat(np.array(taught)[:, None], len(PASTS_S), axis=1)
     readings = Readings(number, np.ones(len(number)), np.ones(len(number), np.int64), happened)
-    return compare((0, 10, 20, 30), said, baselines, np.zeros(len(sign)), readings)
+    return Learning((0, 10, 20, 30), said, baselines, np.zeros(len(sign)), readings)
 
 
 def test_losses_and_divergences_are_those_of_the_snapshots(
@@ -74,7 +72,6 @@ def test_losses_and_divergences_are_those_of_the_snapshots(
 ) -> None:
     found = learn(find_snapshots(run_folder), tiny_collection, 24)
     assert found.steps == (0, 50)
-    assert found.divergence.shape == (2, len(ORDERS))
     readings = decisive_readings(tiny_collection, 24)
     said = score_with_past(random_model(TINY, seed=50), tiny_collection, readings, PASTS_S)
     p = 1 / (1 + np.exp(-said))
@@ -90,10 +87,11 @@ def test_losses_and_divergences_are_those_of_the_snapshots(
         assert found.loss_difference[1, place] == pytest.approx(expected[-1] - baseline, rel=1e-6)
 
 
-def test_work_that_was_cut_short_is_gone_on_with(
+def test_work_that_was_cut_short_is_resumed(
     run_folder: Path, tiny_collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     snapshots, out = find_snapshots(run_folder), tmp_path / "learning.png"
+    whole = learn(snapshots, tiny_collection, 12)
     asked = module.score_with_past
     networks: list[object] = []
 
@@ -106,26 +104,30 @@ def test_work_that_was_cut_short_is_gone_on_with(
     monkeypatch.setattr(module, "score_with_past", ask)
     with pytest.raises(KeyboardInterrupt):
         learn(snapshots, tiny_collection, 12, kept=out)
-    networks += [object()]
     found = learn(snapshots, tiny_collection, 12, kept=out)
-    # The last one is asked once more, at shifts and holds.
-    assert len(networks) == 3 + len(snapshots)
-    monkeypatch.undo()
-    whole = learn(snapshots, tiny_collection, 12)
+    # The last one is asked again, and once more at shifts and holds.
+    assert len(networks) == 2 + 2
     np.testing.assert_array_equal(found.loss, whole.loss)
 
 
-def test_what_is_learned_first_is_said_where_the_interval_shows_it() -> None:
-    short, long, none = (planted(order) for order in ("short", "long", "none"))
-    assert short.nearest[0] == 1
-    assert short.nearest[-1] == 3
-    assert short.steps_later().low > 0
-    assert "+20 steps after" in describe(short)
-    assert "short-range dependencies come first" in describe(short)
-    assert long.steps_later().high < 0
-    assert "long-range dependencies come first" in describe(long)
-    assert "short-range" not in describe(none)
-    assert "no order can be shown" in describe(none)
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [
+        ("short", "order: short-range dependencies come first: nearest to 128 frames (2.56 s) +20"),
+        ("long", "order: long-range dependencies come first: nearest to 128 frames (2.56 s) -20"),
+        ("none", "order: no order can be shown"),
+        ("chance", "order: not said, since the network is not measurably better than chance"),
+    ],
+)
+def test_what_is_learned_first_is_said_where_the_interval_shows_it(order: str, words: str) -> None:
+    assert words in describe(planted(order))
+
+
+def test_snapshots_are_nearest_to_the_baselines_that_they_answer_as() -> None:
+    short = planted("short")
+    assert (short.nearest[0], short.nearest[-1]) == (1, 3)
+    assert short.steps_later().low > 0 > planted("long").steps_later().high
+    assert "loss with all the past: 0.69" in describe(short)
 
 
 def test_growing_sure_alone_has_no_order() -> None:
@@ -146,32 +148,18 @@ def test_confidence_is_matched_by_one_factor() -> None:
 
 
 def test_of_a_network_at_chance_nothing_is_said() -> None:
-    found = planted("chance")
-    assert found.loss[-1, -1] > np.log(2)
-    assert found.nearest[0] < len(found.steps)
-    for words in ("come first", "no order"):
-        assert words not in describe(found)
-    assert "not measurably better than chance, so nothing is said of" in describe(found)
-    good = planted("short")
-    at_chance = Quality(Estimate(0.52, 0.45, 0.59), 0.42, 0.69)
+    good, at_chance = planted("short"), Quality(Estimate(0.52, 0.45, 0.59), 0.42, 0.69)
+    assert planted("chance").loss[-1, -1] > np.log(2)
     assert good.above_chance()
-    assert not replace(good, quality=at_chance).above_chance()
-    assert "come first" not in describe(replace(good, quality=at_chance))
-    assert "counting this speaker's earlier shifts" in describe(replace(good, quality=at_chance))
+    good = replace(good, quality=at_chance)
+    assert not good.above_chance()
+    assert "come first" not in describe(good)
+    assert "counting this speaker's earlier shifts" in describe(good)
 
 
 def test_noise_seldom_has_an_order() -> None:
-    said = [planted("none", dialogues=6, seed=seed) for seed in range(20)]
-    assert sum(one.steps_later().low > 0 or one.steps_later().high < 0 for one in said) <= 2
-
-
-def test_a_loss_that_rises_is_said_to_rise() -> None:
-    found = planted("short")
-    assert "the loss falls from 0.69" in describe(found)
-    assert "the loss rises from" in describe(replace(found, losses=found.losses[:, ::-1]))
-    assert "the loss goes from" in describe(
-        replace(found, losses=found.losses[:, :1].repeat(4, axis=1))
-    )
+    said = [planted("none", dialogues=6, seed=seed).steps_later() for seed in range(20)]
+    assert sum(later.low > 0 or later.high < 0 for later in said) <= 2
 
 
 def test_the_command_draws_and_tabulates(
@@ -180,43 +168,23 @@ def test_the_command_draws_and_tabulates(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    parser = argparse.ArgumentParser()
-    module.add_arguments(parser)
-    words = [
-        str(run_folder),
-        "--source",
-        str(tiny_collection.folder),
-        "--out",
-        str(tmp_path / "l.png"),
-        "--csv",
-        str(tmp_path / "l.csv"),
-        "--moments",
-        "24",
-    ]
-    assert module.main(parser.parse_args(words)) == 0
+    command = f"latents learning {run_folder} --source {tiny_collection.folder} --moments 24"
+    assert main(f"{command} --out {tmp_path}/l.png --csv {tmp_path}/l.csv".split()) == 0
     assert "24 moments of 3 dialogues, at 2 snapshots up to step 50" in capsys.readouterr().out
     assert (tmp_path / "l.png").read_bytes().startswith(b"\x89PNG")
     header, *rows = (tmp_path / "l.csv").read_text().splitlines()
+    kinds = ("divergence_{}_frames", "matched_divergence_{}_frames", "loss_minus_{}_frames")
     assert header.split(",") == [
         "step",
-        *(f"divergence_{order}_frames" for order in ORDERS),
-        *(f"matched_divergence_{order}_frames" for order in ORDERS),
-        *(f"loss_minus_{order}_frames" for order in ORDERS),
-        "loss_0.25s",
-        "loss_1s",
-        "loss_4s",
-        "loss_16s",
-        "loss_all",
+        *(kind.format(order) for kind in kinds for order in ORDERS),
+        *("loss_0.25s", "loss_1s", "loss_4s", "loss_16s", "loss_all"),
     ]
     assert [row.split(",")[0] for row in rows] == ["0", "50"]
 
 
-def test_a_run_without_snapshots_is_named(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    parser = argparse.ArgumentParser()
-    module.add_arguments(parser)
-    with pytest.raises(ConfigError, match="expected a run with two or more snapshots"):
-        module.main(
-            parser.parse_args(
-                [str(tiny_checkpoint), "--source", "x", "--out", str(tmp_path / "l.png")]
-            )
-        )
+def test_a_run_without_snapshots_is_named(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = f"latents learning {tiny_checkpoint} --source x --out {tmp_path}/l.png"
+    assert main(command.split()) == 2
+    assert "expected a run with two or more snapshots" in capsys.readouterr().err

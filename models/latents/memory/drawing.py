@@ -1,0 +1,46 @@
+"""What pictures and captions of several views of this folder are made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...evaluation.measures import Estimate
+from ..drawing import heading
+from ..views import LIGHT
+
+
+def mel_image(
+    panel: Any, edges: NDArray[Any], values: NDArray[Any], title: str, **look: Any
+) -> Any:
+    """Draw values of mel bins, (T, M), in frames with these edges, (T + 1,); return the image."""
+    panel.grid(visible=False)
+    heading(panel, title, 9, loc="left")
+    return panel.pcolormesh(edges, np.arange(values.shape[1] + 1), values.T, **look)
+
+
+def seconds_axis(panel: Any, title: str, ticks: Mapping[float, str]) -> None:
+    """Make a panel's axis one of seconds, logarithmic, with ticks only where they are named."""
+    panel.set_xscale("log")
+    panel.set_xticks(list(ticks), list(ticks.values()))
+    panel.minorticks_off()
+    panel.set_xlabel(title, fontsize=9)
+
+
+def readable() -> list[Any]:
+    """Path effects of text that is readable upon what is drawn."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=2.5, foreground=LIGHT.paper)]
+
+
+def in_words(found: Estimate, form: str, unit: str = "") -> str:
+    """Return a value with its interval, if it has one; "unknown" for NaN."""
+    if math.isnan(found.value):
+        return "unknown"
+    interval = "" if math.isnan(found.low) else f" ({found.low:{form}} to {found.high:{form}})"
+    return f"{found.value:{form}}{unit}{interval}"
