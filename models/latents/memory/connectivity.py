@@ -11,7 +11,6 @@ Source: connectivity after Madsen 2019 (Distill), here of log-mel frames, averag
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,19 +18,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ....stream.errors import ConfigError
 from ...dialogues.activity import FRAME_RATE_HZ, Samples
-from ...evaluation.measures import Estimate, estimate
+from ...evaluation.measures import Estimate, Floats
 from ...evaluation.shift_hold import SCORE_S
 from ...receptive_field import receptive_field
 from ..bars import bar
 from ..collection import Collection
-from ..parts import Arrays, Parts, parts_beside
+from ..parts import Arrays
 from ..quality import Quality, measure_quality
 from .decay import Decay, fit_decay
-from .readings import Readings, floor_logits, log_mel, silence_readings, sound_at
+from .readings import (
+    Readings,
+    floor_logits,
+    in_steps,
+    log_mel,
+    parts_of,
+    silence_readings,
+    sound_at,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,8 +50,6 @@ INTO_S = (SCORE_S, 0.0)  # of the silence have been heard when the network is as
 REACH_S = 30.0
 BATCH_FRAMES = 8_000  # mel frames of each speaker in a backward pass
 
-Floats = NDArray[np.float64]
-
 
 def logit_gradients(
     model: TurnModel, mel: Tensor, state: Tensor, steps: Tensor, speaker: Tensor
@@ -53,7 +57,6 @@ def logit_gradients(
     """Gradients of what a network says at some steps with respect to the frames that it is given.
 
     Args:
-        model: any.
         mel: log-mel frames, (B, 2, T, M), T a multiple of the encoder's stride.
         state: before them, (B, S), from `init_mel_state` or `states_before`.
         steps: of the network at which p_next is read, (K, B), counted from the first frame.
@@ -73,12 +76,11 @@ def logit_gradients(
 
 
 def states_before(model: TurnModel, mel: Tensor, frames: Sequence[int]) -> dict[int, Tensor]:
-    """The state, (1, S), before each of some mel frames of a dialogue, heard from its beginning.
+    """The states, (1, S) each, of a network that hears a dialogue from its beginning.
 
     Args:
-        model: any.
         mel: log-mel frames of the dialogue, (2, T, M).
-        frames: multiples of the encoder's stride.
+        frames: before which the states are asked for, multiples of the encoder's stride.
     """
     import torch
 
@@ -103,7 +105,6 @@ def connectivity(
     """Gradient of what a network says at one moment with respect to the frames before it.
 
     Args:
-        model: any.
         mel: of the dialogue from its beginning (`readings.log_mel`), (2, T, M).
         step: of the network, at whose end it is read.
         speaker: whose taking the floor is asked for.
@@ -120,7 +121,7 @@ def connectivity(
     end = (step + 1) * stride
     if not 0 < end <= mel.shape[1]:
         raise ConfigError(f"expected a step of the dialogue's {mel.shape[1] // stride}, got {step}")
-    first = max(0, end - _reach_frames(model, reach_s))
+    first = max(0, end - in_steps(model, reach_s, "a reach") * stride)
     state = states_before(model, mel, [first])[first]
     steps, asked = torch.tensor([[step - first // stride]]), torch.tensor([speaker])
     found = logit_gradients(model, mel[None, :, first:end], state, steps, asked)
@@ -153,16 +154,15 @@ class Connectivity:
 
         The dialogues weigh as `weights` say, (W, D), or all alike.
         """
-        drawn = np.ones((1, len(self.sums))) if weights is None else weights
-        sums, counts = (
-            np.tensordot(drawn, values[:, moment, kind], 1) for values in (self.sums, self.counts)
-        )
-        return fit_decay(_means(sums, counts).sum(axis=-1), FRAME_RATE_HZ, self.encoder_frames)
+        weights = np.ones((1, len(self.sums))) if weights is None else weights
+        both = (values[:, moment, kind] for values in (self.sums, self.counts))
+        curves = _means(*(np.tensordot(weights, values, 1) for values in both)).sum(axis=-1)
+        return fit_decay(curves, FRAME_RATE_HZ, self.encoder_frames)
 
     def time_within(self, moment: int, kind: int, share: float = 0.5) -> Estimate:
         """Seconds within which a share of what is above the plateau lies, over dialogues."""
-        return estimate(
-            lambda weights: self.decay(moment, kind, weights).time_within(share), len(self.sums)
+        return self.silences.estimate(
+            lambda weights: self.decay(moment, kind, weights).time_within(share)
         )
 
     def longer_for_shifts(self, moment: int) -> Estimate:
@@ -172,7 +172,7 @@ class Connectivity:
             shifts, holds = (self.decay(moment, kind, weights).time_within() for kind in (0, 1))
             return shifts - holds
 
-        return estimate(longer, len(self.sums))
+        return self.silences.estimate(longer)
 
 
 def connect(
@@ -193,12 +193,9 @@ def connect(
     Raises:
         ConfigError: no shifts or no holds, or a network whose only memory is in its features.
     """
-    from ...checkpoint import weights_sha256
-
     silences, _ = silence_readings(collection)
     readings = [silence_readings(collection, moment)[0] for moment in into_s]
-    key = [weights_sha256(model), [one.id for one in collection.dialogues], reach_s, into_s]
-    parts = Parts(parts_beside(kept), json.dumps(key))
+    parts = parts_of(kept, collection, model, reach_s, into_s)
 
     def sum_up(number: int) -> Arrays:
         audio = sound_at(collection, number, model.config.features.sample_rate_hz)
@@ -231,7 +228,8 @@ def _connect(
     """Sums of one dialogue: its silences, read at K moments."""
     import torch
 
-    stride, reach = model.config.encoder.stride, _reach_frames(model, reach_s)
+    stride = model.config.encoder.stride
+    reach = in_steps(model, reach_s, "a reach") * stride
     mel, field = log_mel(model, audio), receptive_field(model.config.encoder).size
     read = [moment.steps(model.config.frame_rate_hz) for moment in readings]
     steps = np.minimum(read, mel.shape[1] // stride - 1)  # (K, E)
@@ -268,15 +266,3 @@ def _means(sums: Floats, counts: Floats) -> Floats:
     """Sums (..., R, *) over counts (..., R); NaN where nothing is counted."""
     below = np.broadcast_to(counts[..., None], sums.shape)
     return np.divide(sums, below, out=np.full(sums.shape, np.nan), where=below > 0)
-
-
-def _reach_frames(model: TurnModel, reach_s: float) -> int:
-    """The reach in mel frames, in whole steps of the network, refusing less than one."""
-    rate_hz = model.config.frame_rate_hz
-    steps = round(reach_s * rate_hz) if np.isfinite(reach_s) else 0
-    if steps < 1:
-        raise ConfigError(
-            f"expected a reach of at least a step of the network, {1 / rate_hz:g} s, got "
-            f"{reach_s:g}"
-        )
-    return steps * model.config.encoder.stride

@@ -62,13 +62,12 @@ def view_connectivity(
     npz: Path | None = None,
     name: str = "",
 ) -> View:
-    """Draw the connectivity of the shifts and holds of dialogues with sound, of any network.
+    """Draw the connectivity of shifts and holds (`connectivity.connect`).
 
     Args:
-        collection, model, reach_s: see `connectivity.connect`, also for what is refused.
-        out: .png.
+        collection, model, out, name: see drawing.py.
+        reach_s: how far back.
         npz: numbers to write; parts are kept beside it while the work lasts.
-        name: of the network; that of the collection's unless given.
     """
     found = connect(model, collection, reach_s, kept=npz)
     title = f"Connectivity of {name or collection.about.model}: what p(shift) listens to"

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...evaluation.measures import Floats
+
 BINS = 40  # of lags, about evenly on a logarithmic axis
 CONSTANTS = 600  # time constants that are tried
 LONGEST = 4.0  # reaches, of a time constant: a slower fall cannot be told from a plateau
@@ -21,8 +23,6 @@ FEWEST = 6  # bins, for a fit
 TAIL = 0.3  # share of the reach after which the tail begins
 LEVEL = 0.85  # share of the height before that a plateau keeps at least
 FAINTEST = 1e-6  # of the largest magnitude
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

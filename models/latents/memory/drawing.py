@@ -1,4 +1,8 @@
-"""What pictures and captions of several views of this folder are made of."""
+"""What pictures and captions of several views of this folder are made of.
+
+Every such view takes a collection of dialogues with sound, any network, the .png to write and a
+name of the network, which is that of the collection's unless given.
+"""
 
 from __future__ import annotations
 

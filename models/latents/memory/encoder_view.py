@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ....stream.engine import Engine
 from ....stream.errors import ConfigError
 from ...checkpoint_files import refuse_missing_files
 from ...config import EncoderConfig, FeatureConfig, StackConfig, from_plain
+from ...evaluation.measures import Floats
 from ...receptive_field import ReceptiveField, receptive_field
-from ...state import StateLayout
+from ...state import ShapeTree
 from ..collect import name_of
 from ..drawing import listed, many
 from ..options import add_out, check_files, shown
@@ -63,8 +63,6 @@ EXAMPLES: dict[str, EncoderConfig] = {
         *_DEEP, combine="concat", combine_at="layer"
     ),
 }
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -250,7 +248,7 @@ def all_ones(
     for name, layer in layers.items():
         layer.register_forward_hook(lambda *call, name=name: heard.update({name: call[2][0]}))
     with torch.inference_mode():
-        heard["output"], _ = encoder(mel, _zero_state(encoder, mel))
+        heard["output"], _ = encoder(mel, _zeros(encoder.state_shapes(), mel))
     sums = np.full((len(heard), mel.shape[1]), np.nan)
     for depth, values in enumerate(heard.values()):
         every = mel.shape[1] // values.shape[1]
@@ -269,18 +267,16 @@ def encoder_gradient(encoder: Encoder, mel_bins: int, step: int, steps: int) -> 
     noise = torch.randn(NOISES, frames, mel_bins, generator=torch.Generator().manual_seed(0))
     with torch.enable_grad():
         mel = noise.to(next(encoder.parameters())).requires_grad_()
-        output, _ = encoder(mel, _zero_state(encoder, mel))
+        output, _ = encoder(mel, _zeros(encoder.state_shapes(), mel))
         (gradient,) = torch.autograd.grad(output[:, step].sum(), mel)
     return gradient.abs().double().mean(dim=0).numpy()
 
 
-def _zero_state(encoder: Encoder, mel: Tensor) -> Any:
-    """Return the encoder's state before any input, for every row of mel (B, T, M)."""
-    from ...turn_model import unpack_rows
-
-    shapes = {"encoder": encoder.state_shapes()}
-    layout = StateLayout.of(shapes)
-    return unpack_rows(mel.new_zeros(len(mel), layout.speaker_size), shapes, layout)["encoder"]
+def _zeros(shapes: ShapeTree, mel: Tensor) -> Any:
+    """Return a state before any input, for every row of mel, (B, T, M)."""
+    if isinstance(shapes, dict):
+        return {name: _zeros(shape, mel) for name, shape in shapes.items()}
+    return mel.new_zeros(len(mel), *shapes)
 
 
 def as_numbers(reach: EncoderReach, features: FeatureConfig) -> dict[str, Any]:

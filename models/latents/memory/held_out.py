@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....stream.errors import ConfigError
+from ...evaluation.measures import Floats
 
 FOLDS, INNER_FOLDS = 10, 3
 PENALTIES = (0.003, 0.03, 0.3)  # inverse strengths that the dialogues fitted on choose from
 
-Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
@@ -44,36 +44,24 @@ def held_out_log_odds(
         )
     found = np.zeros(len(happened))
     for train, test in folds:
-        found[test] = fitted_log_odds(
-            features[train], happened[train], dialogue[train], features[test], balanced=balanced
-        )
+        shifts, count = int(happened[train].sum()), len(train)
+        if not 0 < shifts < count:
+            raise ConfigError(
+                f"expected shifts and holds to fit on, got {shifts} and {count - shifts}"
+            )
+        if features.shape[1]:
+            penalty = _best_penalty(features[train], happened[train], dialogue[train], balanced)
+            fitted = fit_linear(features[train], happened[train], penalty, balanced=balanced)
+            found[test] = fitted.log_odds(features[test])
+        elif not balanced:
+            found[test] = np.log(shifts / (count - shifts))
     return found
 
 
 def is_fittable(happened: Flags, dialogue: Ints) -> bool:
     """Can `held_out_log_odds` fit: both kinds to fit on, whichever dialogues are judged?"""
     folds = _folds(dialogue, FOLDS)
-    return bool(folds) and all(_both_kinds(happened[train]) for train, _ in folds)
-
-
-def fitted_log_odds(
-    features: Floats, happened: Flags, dialogue: Ints, asked: Floats, *, balanced: bool = False
-) -> Floats:
-    """Log-odds of other events, (N', F) -> (N',), from a regression fitted on some; see
-    `held_out_log_odds`.
-
-    Raises:
-        ConfigError: only one kind to fit on.
-    """
-    if not _both_kinds(happened):
-        raise ConfigError(
-            f"expected shifts and holds to fit on, got {happened.sum()} and {(~happened).sum()}"
-        )
-    if not features.shape[1]:
-        share = 0.5 if balanced else happened.mean()
-        return np.full(len(asked), np.log(share / (1 - share)))
-    penalty = _best_penalty(features, happened, dialogue, balanced)
-    return fit_linear(features, happened, penalty, balanced=balanced).log_odds(asked)
+    return bool(folds) and all(0 < happened[train].sum() < len(train) for train, _ in folds)
 
 
 def _best_penalty(features: Floats, happened: Flags, dialogue: Ints, balanced: bool) -> float:
@@ -85,7 +73,7 @@ def _best_penalty(features: Floats, happened: Flags, dialogue: Ints, balanced: b
         weights = np.where(happened, 1 / happened.sum(), 1 / (~happened).sum())
     losses: list[list[float]] = []
     for train, test in _folds(dialogue, INNER_FOLDS):
-        if _both_kinds(happened[train]):
+        if 0 < happened[train].sum() < len(train):
             some = features[train], happened[train]
             fits = [fit_linear(*some, penalty, balanced=balanced) for penalty in PENALTIES]
             missed = [log_loss(fit.log_odds(features[test]), happened[test]) for fit in fits]
@@ -101,10 +89,6 @@ def _folds(dialogue: Ints, most: int) -> list[tuple[Ints, Ints]]:
 
     count = min(most, len(np.unique(dialogue)))
     return list(GroupKFold(count).split(dialogue, groups=dialogue)) if count > 1 else []
-
-
-def _both_kinds(happened: Flags) -> bool:
-    return bool(0 < happened.sum() < len(happened))
 
 
 def log_loss(log_odds: Floats, happened: Flags) -> Floats:

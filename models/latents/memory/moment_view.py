@@ -77,17 +77,14 @@ def view_moment(
     seconds: float = SECONDS,
     name: str = "",
 ) -> View:
-    """Draw one moment beside its sound, of any network.
+    """Draw one moment beside its sound.
 
     Args:
-        collection: whose dialogues' sound is there.
-        model: any network.
+        collection, model, out, name: see drawing.py.
         at_s: the moment, in seconds of the dialogue.
-        out: .png.
         dialogue: its id; None is the first.
         speaker: whose taking the floor is asked for; None is who did not speak last.
         seconds: how far back to look.
-        name: of the network; that of the collection's unless given.
     Raises:
         ConfigError: no such dialogue or moment, or nobody has spoken before it.
     """

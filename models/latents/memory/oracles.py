@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...dialogues.activity import FRAME_RATE_HZ, BoolFrames, runs
-from ...evaluation.measures import Estimate, Statistic, balanced_accuracy
+from ...evaluation.measures import Estimate, Floats, Statistic, balanced_accuracy
 from ...evaluation.predictions import at_activity_rate
 from ..collection import Collection
 from ..drawing import many
 from ..quality import counted_log_odds
-from .held_out import Floats, held_out_log_odds, is_fittable
+from .held_out import held_out_log_odds, is_fittable
 from .past import score_with_past
 from .readings import Readings, each_dialogue, floor_logits, silence_readings
 

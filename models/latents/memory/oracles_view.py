@@ -58,14 +58,13 @@ def view_oracles(
     numbers: Path | None = None,
     name: str = "",
 ) -> list[View]:
-    """Draw the errors that go away, step by step and one by one.
+    """Draw the errors that go away, step by step and one by one (`oracles.ask`).
+
+    Where only some of the dialogues have text, theirs are drawn into a second one, NAME.text.png.
 
     Args:
-        collection, model: see `oracles.ask`, also for what is refused.
-        out: .png; where only some of the dialogues have text, theirs are drawn into a second one,
-            NAME.text.png.
+        collection, model, out, name: see drawing.py.
         numbers: .json to write.
-        name: of the network; that of the collection's unless given.
     """
     views: list[View] = []
     table: dict[str, Any] = {}

@@ -10,7 +10,6 @@ Source: Karpathy, Johnson & Fei-Fei 2016, section 4.3, for turn-taking.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,13 +21,13 @@ import numpy as np
 
 from ....stream.errors import ConfigError
 from ...dialogues.activity import FRAME_RATE_HZ, Samples
-from ...evaluation.measures import Estimate
+from ...evaluation.measures import Estimate, Floats
 from ...receptive_field import receptive_field
 from ..bars import bar
 from ..collection import Collection
-from ..parts import Arrays, Parts, parts_beside
-from .held_out import Floats, Ints, held_out_log_odds, log_loss
-from .readings import Readings, each_dialogue, log_mel, sound_at
+from ..parts import Arrays
+from .held_out import held_out_log_odds, log_loss
+from .readings import Ints, Readings, each_dialogue, in_steps, log_mel, parts_of, sound_at
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,12 +62,8 @@ def score_with_past(
     Raises:
         ConfigError: a past of less than a step.
     """
-    from ...checkpoint import weights_sha256
-
-    lengths = np.array([_steps(model, past_s) for past_s in pasts_s])
-    ids = [dialogue.id for dialogue in collection.dialogues]
-    key = [weights_sha256(model), ids, list(pasts_s), readings.heard_s.tolist()]
-    parts = Parts(parts_beside(kept), json.dumps(key))
+    lengths = np.array([s if s == ALL else in_steps(model, s, "pasts") for s in pasts_s], float)
+    parts = parts_of(kept, collection, model, list(pasts_s), readings.heard_s.tolist())
     found = np.zeros((len(lengths), len(readings)))
 
     def ask(number: int, chosen: Readings) -> Arrays:
@@ -186,17 +181,6 @@ class _Whole:
 def _zero_state(model: TurnModel, batch: int) -> Tensor:
     """Return the state before any log-mel frame, (batch, S); S is 0 if nothing is kept."""
     return next(model.parameters()).new_zeros(batch, model.mel_layout.size)
-
-
-def _steps(model: TurnModel, past_s: float) -> float:
-    """Return a past in steps of the network, refusing less than one."""
-    steps = past_s * model.config.frame_rate_hz
-    if not steps >= 0.5:
-        raise ConfigError(
-            f"expected pasts of at least a step of the network, {1 / model.config.frame_rate_hz:g} "
-            f"s, got {past_s:g}"
-        )
-    return steps if steps == ALL else max(1, round(steps))
 
 
 @dataclass(frozen=True)

@@ -28,18 +28,10 @@ from ..parts import Parts, parts_beside
 from ..quality import counted_log_odds, measure_quality, ranged
 from ..tables import write_rows
 from ..views import LIGHT, View, legend_below, picture
+from . import past
 from .drawing import seconds_axis
 from .held_out import is_fittable
-from .past import (
-    ALL,
-    FRAMES,
-    PASTS_S,
-    enough_past,
-    fixed_order_baseline,
-    judge,
-    recent_sound,
-    score_with_past,
-)
+from .past import ALL, FRAMES, PASTS_S, enough_past, judge
 from .readings import Readings, decisive_readings, silence_readings
 
 if TYPE_CHECKING:
@@ -92,34 +84,34 @@ def view_past(
     moments: int = MOMENTS,
     name: str = "",
 ) -> View:
-    """Draw quality against the amount of past, of any network and dialogues with sound.
+    """Draw quality against the amount of past; parts are kept beside it while the work lasts.
 
     Each baseline is fitted on the other dialogues, and left out if these lack shifts or holds.
 
     Args:
-        collection, model: see `past.score_with_past`; no shifts or no holds are a ConfigError.
-        out: .png; parts are kept beside it while the work lasts.
+        collection, model, out, name: see drawing.py.
         table: .csv to write.
         pasts_s: rising, ALL last.
-        moments: drawn for the loss of the next holder.
-        name: of the network; that of the collection's unless given.
+        moments: drawn for the loss of the next holder; 0 draws none.
+    Raises:
+        ConfigError: no shifts or no holds.
     """
     silences, _ = silence_readings(collection)
-    said = score_with_past(model, collection, silences, pasts_s, out)
+    said = past.score_with_past(model, collection, silences, pasts_s, out)
     whole, kept = said[-1], out.with_suffix(".moments")
     found: Table = {NETWORK: {}, BASELINE: {}}
     for past_s, row in zip(pasts_s, said, strict=True):
         found[NETWORK][past_s] = judge(row, whole, silences)
     if moments:
         drawn = decisive_readings(collection, moments)
-        said = score_with_past(model, collection, drawn, pasts_s, kept)
+        said = past.score_with_past(model, collection, drawn, pasts_s, kept)
         for figures, row in zip(found[NETWORK].values(), said, strict=True):
             holder = judge(row, said[-1], drawn)
             figures.update({f"holder_{name}": holder[name] for name in ("loss", "loss_gained")})
     if is_fittable(silences.happened, silences.number):
-        sound = recent_sound(model, collection, silences)
+        sound = past.recent_sound(model, collection, silences)
         for seen in (0, *FRAMES):
-            figures = judge(fixed_order_baseline(sound, seen), whole, silences)
+            figures = judge(past.fixed_order_baseline(sound, seen), whole, silences)
             # A share that is the same for all of a dialogue's silences ranks none of them.
             figures |= {} if seen else {"auc": NOTHING, "auc_lost": NOTHING}
             found[BASELINE][seen / FRAME_RATE_HZ] = figures
@@ -224,6 +216,6 @@ def _write(found: Table, path: Path) -> None:
     for system, by_past in found.items():
         for past_s, figures in by_past.items():
             values = [astuple(figures.get(name, NOTHING)) for name in FIGURES]
-            past = "all" if past_s == ALL else f"{past_s:g}"
-            rows.append([system, past, *chain.from_iterable(values)])
+            heard = "all" if past_s == ALL else f"{past_s:g}"
+            rows.append([system, heard, *chain.from_iterable(values)])
     write_rows(path, ("system", "past_s", *header), rows)

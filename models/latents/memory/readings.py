@@ -7,8 +7,11 @@ frame rate.
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,19 +20,14 @@ from numpy.typing import NDArray
 from ....stream.errors import ConfigError
 from ...dialogues.activity import FRAME_RATE_HZ, Samples
 from ...dialogues.labels import BRIDGED_PAUSE_S, bridge_short_pauses, next_holder
-from ...evaluation.measures import (
-    Estimate,
-    Statistic,
-    auc_within_statistic,
-    consecutive,
-    estimate,
-    sums_by_dialogue,
-)
+from ...evaluation import measures
+from ...evaluation.measures import Estimate, Floats, Statistic, consecutive
 from ...evaluation.predictions import last_frame_at
 from ...evaluation.shift_hold import SCORE_S
 from ..collect import load_sound
 from ..collection import Collection, Event
 from ..drawing import many
+from ..parts import Parts, parts_beside
 from ..views import dialogue_of
 
 if TYPE_CHECKING:
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
     from ...turn_model import TurnModel
 
 Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -85,16 +82,16 @@ class Readings:
 
     def sums(self, values: NDArray[Any]) -> Floats:
         """Sums over the moments of each dialogue, (E, ...) to (D, ...)."""
-        return sums_by_dialogue(values, *consecutive(self.number))
+        return measures.sums_by_dialogue(values, *consecutive(self.number))
 
     def auc(self, scores: Floats) -> Statistic:
         """The AUC of scores, (E,), within dialogue and speaker."""
-        numbers, dialogues = consecutive(self.number)
-        return auc_within_statistic(scores, self.happened, self.speaker, numbers, dialogues)
+        of = self.happened, self.speaker, *consecutive(self.number)
+        return measures.auc_within_statistic(scores, *of)
 
     def estimate(self, statistic: Statistic) -> Estimate:
         """A statistic of the dialogues' weights, with its interval."""
-        return estimate(statistic, self.dialogues)
+        return measures.estimate(statistic, self.dialogues)
 
     def mean(self, values: Floats) -> Estimate:
         """The mean of values, (E,), with its interval."""
@@ -157,6 +154,28 @@ def decisive_readings(collection: Collection, count: int, seed: int = 0) -> Read
             drawn.append((np.full(amount, number), steps, holder[steps] == 1))
     numbers, steps, happened = map(np.concatenate, zip(*drawn, strict=True))
     return Readings(numbers, (steps + 1) / rate_hz, np.ones(count, np.int64), happened)
+
+
+def in_steps(model: TurnModel, seconds: float, what: str) -> int:
+    """Seconds in steps of a network.
+
+    Raises:
+        ConfigError: less than one, or no end.
+    """
+    rate_hz = model.config.frame_rate_hz
+    if not 0.5 <= seconds * rate_hz < math.inf:
+        raise ConfigError(
+            f"expected {what} of at least a step of the network, {1 / rate_hz:g} s, got {seconds:g}"
+        )
+    return max(1, round(seconds * rate_hz))
+
+
+def parts_of(kept: Path | None, collection: Collection, model: TurnModel, *settings: Any) -> Parts:
+    """Parts of a result, for the same network, dialogues and settings alone."""
+    from ...checkpoint import weights_sha256
+
+    key = [weights_sha256(model), [dialogue.id for dialogue in collection.dialogues], *settings]
+    return Parts(parts_beside(kept), json.dumps(key))
 
 
 def sound_at(collection: Collection, number: int, sample_rate_hz: int) -> Samples:

@@ -14,20 +14,17 @@ Source: Karpathy, Johnson & Fei-Fei 2016, section 4.4, for turn-taking.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
 from ....stream.errors import ConfigError
 from ...dialogues.activity import FRAME_RATE_HZ
-from ...evaluation.measures import Estimate
+from ...evaluation.measures import Estimate, Floats
 from ...runs.run_folder import SNAPSHOTS, find_snapshots
 from ..bars import bar
 from ..collect import load_network, opened_collection
@@ -38,13 +35,10 @@ from ..memory.held_out import log_loss
 from ..memory.past import ALL, fixed_order_baseline, recent_sound, score_with_past
 from ..memory.readings import Readings, decisive_readings, silence_readings
 from ..options import add_out, check_files, option, shown
-from ..parts import Arrays, Parts, parts_beside
+from ..parts import Parts, parts_beside
 from ..quality import Quality, measure_quality
 from ..tables import write_rows
 from ..views import LIGHT, View, legend_below, picture
-
-if TYPE_CHECKING:
-    from ...turn_model import TurnModel
 
 ORDERS = (1, 4, 16, 64, 128)  # frames that the baselines see
 PASTS_S = (0.25, 1.0, 4.0, 16.0, ALL)
@@ -52,8 +46,6 @@ SEEN = [f"{many(order, 'frame')} ({order / FRAME_RATE_HZ:g} s)" for order in ORD
 HEARD = ["all" if past_s == ALL else f"{past_s:g} s" for past_s in PASTS_S]
 MOMENTS = 1500
 FACTORS = np.array([0.0, *np.geomspace(0.02, 50, 80)])  # of log-odds, to match confidence
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -146,7 +138,8 @@ def main(args: argparse.Namespace) -> int:
     if args.csv:
         write_learning(found, args.csv)
     view = draw_learning(found, args.out)
-    Parts(parts_beside(args.out), "").remove()
+    for step in snapshots:
+        Parts(parts_beside(_kept(args.out, step)), "").remove()
     return shown(view)
 
 
@@ -164,25 +157,26 @@ def learn(
         moments: how many to ask at.
         kept: result beside which the answers of each snapshot are kept; None keeps none.
     """
-    from ...checkpoint import weights_sha256
-
     readings = decisive_readings(collection, moments)
     networks = [load_network(folder) for folder in snapshots.values()]
     sound = recent_sound(networks[0], collection, readings, ORDERS)
     share, *baselines = (fixed_order_baseline(sound, order) for order in (0, *ORDERS))
-    ids = [dialogue.id for dialogue in collection.dialogues]
-    key = [[weights_sha256(network) for network in networks], ids, moments, PASTS_S]
-    parts = Parts(parts_beside(kept), json.dumps(key))
-
-    def ask(network: TurnModel) -> Arrays:
-        return {"said": score_with_past(network, collection, readings, PASTS_S)}
-
+    asked = zip(snapshots, bar(networks, "learning", "snapshot"), strict=True)
     said = [
-        parts.of(number, partial(ask, network))["said"]
-        for number, network in enumerate(bar(networks, "learning", "snapshot"))
+        score_with_past(network, collection, readings, PASTS_S, _kept(kept, step))
+        for step, network in asked
     ]
-    steps, quality = tuple(snapshots), _quality(networks[-1], collection)
-    return Learning(steps, np.array(said), np.array(baselines), share, readings, quality)
+    quality = None
+    if len({event.kind for event in collection.events("shift", "hold")}) == 2:
+        silences, _ = silence_readings(collection)
+        last = score_with_past(networks[-1], collection, silences, [ALL])[0]
+        quality = measure_quality(last, *silences.asked)
+    steps, baselines = tuple(snapshots), np.array(baselines)
+    return Learning(steps, np.array(said), baselines, share, readings, quality)
+
+
+def _kept(out: Path | None, step: int) -> Path | None:
+    return None if out is None else out.with_suffix(f".{step}")
 
 
 def symmetric_divergence(a: Floats, b: Floats) -> Floats:
@@ -200,15 +194,6 @@ def match_confidence(said: Floats, baselines: Floats) -> Floats:
         best = symmetric_divergence(tried, baselines[order]).mean(axis=1).argmin()
         scaled[snapshot, order] = tried[best]
     return scaled
-
-
-def _quality(network: TurnModel, collection: Collection) -> Quality | None:
-    try:
-        readings, _ = silence_readings(collection)
-    except ConfigError:
-        return None
-    said = score_with_past(network, collection, readings, [ALL])[0]
-    return measure_quality(said, *readings.asked)
 
 
 def draw_learning(found: Learning, out: Path) -> View:

@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from turnstream.models.evaluation.measures import auc
 from turnstream.models.latents.memory import held_out
 from turnstream.models.latents.memory.held_out import (
-    fitted_log_odds,
+    fit_linear,
     held_out_log_odds,
     is_fittable,
     log_loss,
@@ -46,7 +46,7 @@ def test_what_only_tells_dialogues_apart_tells_nothing_of_others() -> None:
     happened, dialogue = np.arange(160) // 2 % 2 == 0, np.arange(160) // 2 % 80
     which = np.eye(80)[dialogue]
     assert auc(held_out_log_odds(which, happened, dialogue), happened) < 0.6
-    assert auc(fitted_log_odds(which, happened, dialogue, which), happened) == 1
+    assert auc(fit_linear(which, happened, 0.3).log_odds(which), happened) == 1
 
 
 def test_no_features_give_the_share_of_the_other_dialogues() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +12,14 @@ from turnstream.cli import main
 from turnstream.models.checkpoint import save_checkpoint
 from turnstream.models.evaluation.measures import Estimate
 from turnstream.models.latents.collection import Collection
+from turnstream.models.latents.memory import past
 from turnstream.models.latents.memory.past import (
     fixed_order_baseline,
     recent_sound,
     score_with_past,
 )
-from turnstream.models.latents.memory.readings import Readings, decisive_readings
+from turnstream.models.latents.memory.readings import Readings, decisive_readings, sound_at
 from turnstream.models.latents.quality import Quality
-from turnstream.models.latents.training import learning as module
 from turnstream.models.latents.training.learning import (
     ORDERS,
     PASTS_S,
@@ -30,7 +29,6 @@ from turnstream.models.latents.training.learning import (
     match_confidence,
 )
 from turnstream.models.runs.run_folder import find_snapshots, snapshot_folder
-from turnstream.models.turn_model import TurnModel
 
 from ....networks import TINY, random_model
 
@@ -92,21 +90,20 @@ def test_work_that_was_cut_short_is_resumed(
 ) -> None:
     snapshots, out = find_snapshots(run_folder), tmp_path / "learning.png"
     whole = learn(snapshots, tiny_collection, 12)
-    asked = module.score_with_past
-    networks: list[object] = []
+    heard: list[int] = []
 
-    def ask(model: TurnModel, *others: Any) -> Any:
-        networks.append(model)
-        if len(networks) == 2:
+    def sound(collection: Collection, number: int, rate_hz: int) -> np.ndarray:
+        heard.append(number)
+        if len(heard) == 5:
             raise KeyboardInterrupt
-        return asked(model, *others)
+        return sound_at(collection, number, rate_hz)
 
-    monkeypatch.setattr(module, "score_with_past", ask)
+    monkeypatch.setattr(past, "sound_at", sound)
     with pytest.raises(KeyboardInterrupt):
         learn(snapshots, tiny_collection, 12, kept=out)
     found = learn(snapshots, tiny_collection, 12, kept=out)
-    # The last one is asked again, and once more at shifts and holds.
-    assert len(networks) == 2 + 2
+    # Two dialogues of the last snapshot were not heard; all are, once more, at shifts and holds.
+    assert heard == [0, 1, 2, 0, 1, 1, 2, 0, 1, 2]
     np.testing.assert_array_equal(found.loss, whole.loss)
 
 
