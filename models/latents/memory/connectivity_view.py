@@ -1,9 +1,4 @@
-"""`turnstream latents connectivity`: how far back a network looks when a mutual silence begins, as
-a picture and as half-lives.
-
-turnstream latents connectivity MANIFEST --out connectivity.png [--model RUN]
-    [--npz FILE.npz] [--reach SECONDS]
-"""
+"""`turnstream latents connectivity`: how far back a network looks, as pictures and half-lives."""
 
 from __future__ import annotations
 

@@ -1,12 +1,8 @@
 """`turnstream latents encoder`: what a causal encoder sees, as one picture and in numbers.
 
-turnstream latents encoder [CONFIG or RUN] --out encoder.png [--json FILE.json]
-
-CONFIG is a JSON file with the configuration of an encoder, of a network or of a training run; RUN
-is a folder of `turnstream train` or `pretrain`, or an exported .onnx file. What is seen is measured
-in two ways: one frame that is not zero through an encoder of ones, and the gradient of one output
-step with respect to every input frame. Nothing may flow back from the future, and both must say
-what `receptive_field` computes from the configuration alone.
+It is measured in two ways: one frame that is not zero through an encoder of ones, and the gradient
+of one output step with respect to every input frame. Nothing may flow back from the future, and
+both must say what `receptive_field` computes from the configuration alone.
 """
 
 from __future__ import annotations
@@ -109,7 +105,10 @@ class EncoderReach:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `turnstream latents encoder`."""
-    what = "JSON configuration, folder of a run, or .onnx file (default: the bundled network)"
+    what = (
+        "configuration in JSON of an encoder, a network or a training run, folder of `turnstream "
+        "train` or `pretrain`, or .onnx file (default: the bundled network)"
+    )
     parser.add_argument("source", type=Path, nargs="?", metavar="CONFIG or RUN", help=what)
     add_out(parser, "encoder.png", json="the numbers, with every offset")
 
@@ -164,8 +163,6 @@ def encoder_picture(
 
 def read_encoder(source: Path | None) -> tuple[FeatureConfig, EncoderConfig, Encoder | None]:
     """Return the features and the configuration of an encoder, and the encoder if it has weights.
-
-    The source is a configuration, a run or an exported file; None is the bundled network.
 
     Raises:
         ConfigError: the source describes no encoder.

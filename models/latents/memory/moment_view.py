@@ -1,8 +1,4 @@
-"""`turnstream latents moment`: one moment's sound, and what in it moves p_shift.
-
-turnstream latents moment SOURCE --at SECONDS --out moment.png [--dialogue ID] [--speaker 0|1]
-    [--seconds N] [--model RUN]
-"""
+"""`turnstream latents moment`: one moment's sound, and what in it moves p_shift."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""`turnstream latents oracles`: which share of a network's shift/hold errors goes away with which
-knowledge.
-
-turnstream latents oracles MANIFEST --out oracles.png [--model RUN] [--json FILE.json]
-"""
+"""`turnstream latents oracles`: which share of the shift/hold errors goes with which knowledge."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""`turnstream latents past`: how much of the past a network needs, against models that can see only
-so far back.
-
-turnstream latents past MANIFEST --out past.png [--model RUN] [--csv FILE.csv] [--moments N]
-"""
+"""`turnstream latents past`: how much past a network needs, against models that see only so far."""
 
 from __future__ import annotations
 

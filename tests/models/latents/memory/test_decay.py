@@ -27,15 +27,6 @@ def test_a_planted_memory_has_its_half_life_at_any_reach(reach_s: float, plateau
     assert decay.straight[0] > 0.99
 
 
-def test_the_share_of_the_area_alone_would_grow_with_the_reach() -> None:
-    """What the fit is for: half of all that was seen lies ever further back."""
-    halves = []
-    for reach_s in (10.0, 60.0):
-        summed = np.cumsum(planted(0.7, reach_s, 0.04)[0])
-        halves.append(np.searchsorted(summed, summed[-1] / 2) / RATE_HZ)
-    assert halves[1] > 3 * halves[0]
-
-
 def test_a_noisy_plateau_does_not_move_the_half_life() -> None:
     rng = np.random.default_rng(0)
     found = []

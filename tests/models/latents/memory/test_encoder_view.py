@@ -15,14 +15,6 @@ from turnstream.cli import main
 from turnstream.models.config import FeatureConfig, ModelConfig, StackConfig
 from turnstream.models.encoder import Encoder
 from turnstream.models.latents.memory import encoder_view as subject
-from turnstream.models.latents.memory.encoder_view import (
-    EXAMPLES,
-    all_ones,
-    describe,
-    encoder_gradient,
-    measure_reach,
-    read_encoder,
-)
 from turnstream.models.receptive_field import receptive_field
 from turnstream.stream.engine import bundled_model
 from turnstream.stream.errors import ConfigError
@@ -37,7 +29,7 @@ SMALL = replace(
 )
 GATED = {"dims": 2, "first_kernel": 1, "block": "gated", "stride": 2}
 CONFIGS = {
-    **EXAMPLES,
+    **subject.EXAMPLES,
     "gated, 2-D, stride": replace(SMALL, **GATED, stacks=(StackConfig((2,), (5,)),)),
     "one frame only": replace(SMALL, first_kernel=1, stacks=(StackConfig((1,), (1,)),)),
 }
@@ -52,7 +44,7 @@ def test_receptive_field_equals_a_gradient_worked_out_by_hand() -> None:
     encoder.activation = lambda x: x
     block = encoder.stacks[0][0]  # pyright: ignore[reportIndexIssue]
     block.activation = lambda x: x  # pyright: ignore[reportAttributeAccessIssue]
-    gradient = encoder_gradient(encoder, 1, step=6, steps=8)[:, 0]
+    gradient = subject.encoder_gradient(encoder, 1, step=6, steps=8)[:, 0]
     paths = SMALL.channels * SMALL.channels * SMALL.out_channels
     np.testing.assert_allclose(gradient, paths * np.array([0, 0, 1, 1, 0, 1, 1, 0]))
     assert receptive_field(SMALL).offsets == (0, 1, 3, 4)
@@ -61,7 +53,7 @@ def test_receptive_field_equals_a_gradient_worked_out_by_hand() -> None:
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_both_measurements_agree_with_the_configuration(name: str) -> None:
-    reach = measure_reach(name, CONFIGS[name], BINS)
+    reach = subject.measure_reach(name, CONFIGS[name], BINS)
     assert reach.is_causal
     assert reach.offsets_with_gradient == receptive_field(CONFIGS[name]).offsets
     assert reach.agrees
@@ -70,8 +62,10 @@ def test_both_measurements_agree_with_the_configuration(name: str) -> None:
 
 
 def test_a_second_stack_fills_the_holes_of_the_first() -> None:
-    holes = measure_reach("", EXAMPLES["dilation 4 leaves holes"], BINS)
-    filled = measure_reach("", EXAMPLES["two stacks added: the second fills the holes"], BINS)
+    holes = subject.measure_reach("", subject.EXAMPLES["dilation 4 leaves holes"], BINS)
+    filled = subject.measure_reach(
+        "", subject.EXAMPLES["two stacks added: the second fills the holes"], BINS
+    )
     assert holes.offsets_with_gradient == (0, 4, 8)
     assert filled.offsets_with_gradient == tuple(range(9))
 
@@ -84,20 +78,20 @@ def test_a_convolution_that_sees_the_future_is_found(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("turnstream.models.layers.time_taps", centred)
     config = replace(SMALL, stacks=(StackConfig((2,), (1,)),))
-    reach = measure_reach("", config, BINS)
+    reach = subject.measure_reach("", config, BINS)
     assert not reach.is_causal
     assert not reach.agrees
-    assert "from the future flows back: SOMETHING" in describe(reach, TINY.features, True)
+    assert "from the future flows back: SOMETHING" in subject.describe(reach, TINY.features, True)
 
 
 def test_a_stride_leaves_no_step_between(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = EXAMPLES["stride 2"]
-    _, heard = all_ones(config, BINS, given=4, steps=8)
+    config = subject.EXAMPLES["stride 2"]
+    _, heard = subject.all_ones(config, BINS, given=4, steps=8)
     assert not np.isnan(heard[0]).any()
     assert np.isnan(heard[1:, 0::2]).all()
     assert not np.isnan(heard[1:, 1::2]).any()
     monkeypatch.setattr(subject, "MARGIN", 1)
-    assert measure_reach("", config, BINS).agrees
+    assert subject.measure_reach("", config, BINS).agrees
 
 
 def test_a_run_is_drawn_and_its_numbers_are_written(
@@ -111,7 +105,7 @@ def test_a_run_is_drawn_and_its_numbers_are_written(
     found = json.loads(numbers.read_text())
     assert (found["encoder"]["frames"], found["encoder"]["seconds"]) == (13, 0.28)
     assert found["encoder"]["is_causal"]
-    assert len(found["examples"]) == len(EXAMPLES)
+    assert len(found["examples"]) == len(subject.EXAMPLES)
     assert all(example["measurements_agree"] for example in found["examples"])
 
 
@@ -119,12 +113,12 @@ def test_a_run_is_drawn_and_its_numbers_are_written(
 def test_a_configuration_needs_no_weights(whole: bool, tmp_path: Path) -> None:
     config = json.loads(ModelConfig(encoder=TINY.encoder).to_json())
     (tmp_path / "c.json").write_text(json.dumps(config if whole else config["encoder"]))
-    features, found, encoder = read_encoder(tmp_path / "c.json")
+    features, found, encoder = subject.read_encoder(tmp_path / "c.json")
     assert (features, found, encoder) == (FeatureConfig(), TINY.encoder, None)
 
 
 def test_an_exported_file_tells_its_configuration() -> None:
-    _, found, encoder = read_encoder(bundled_model())
+    _, found, encoder = subject.read_encoder(bundled_model())
     assert receptive_field(found).size == 23
     assert encoder is None
 
@@ -141,4 +135,4 @@ def test_an_exported_file_tells_its_configuration() -> None:
 def test_what_describes_no_encoder_is_refused(text: str, complaint: str, tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text(text)
     with pytest.raises(ConfigError, match=re.escape(complaint)):
-        read_encoder(tmp_path / "c.json")
+        subject.read_encoder(tmp_path / "c.json")

@@ -7,16 +7,7 @@ import pytest
 
 from turnstream.models.latents.collect import load_network
 from turnstream.models.latents.collection import Collection
-from turnstream.models.latents.memory.oracles import (
-    Asked,
-    Errors,
-    activity_features,
-    ask,
-    blind_error,
-    combine,
-    count_errors,
-    with_counts_known,
-)
+from turnstream.models.latents.memory import oracles
 from turnstream.models.latents.memory.oracles_view import describe
 from turnstream.models.latents.memory.readings import (
     Readings,
@@ -39,7 +30,7 @@ def silences(dialogues: int = 6, each: int = 32) -> Readings:
     return Readings(number, np.ones(len(number)), np.ones(len(number), int), happened)
 
 
-def asked_of(readings: Readings, offset: float = 0.0, *, words: bool = True) -> Asked:
+def asked_of(readings: Readings, offset: float = 0.0, *, words: bool = True) -> oracles.Asked:
     """A network with noise on what happened, and words that say what happened."""
     rng, happened = np.random.default_rng(2), readings.happened
     noise = rng.normal(0, 2, (3, len(readings)))
@@ -47,10 +38,10 @@ def asked_of(readings: Readings, offset: float = 0.0, *, words: bool = True) -> 
     known = {"short": noise[1], "whole": whole, "one channel": whole + noise[2]}
     known |= {"activity": rng.normal(size=(len(readings), 5)), "length": rng.random(len(readings))}
     known |= {"words": np.stack([happened, ~happened], axis=1).astype(float)} if words else {}
-    return combine(readings, known)
+    return oracles.combine(readings, known)
 
 
-def by_name(asked: Asked) -> dict[str, Errors]:
+def by_name(asked: oracles.Asked) -> dict[str, oracles.Errors]:
     return {way.name: way.errors for way in [*asked.alone, *asked.together]}
 
 
@@ -74,7 +65,7 @@ def test_errors_are_counted_beside_another_way() -> None:
     number = np.array([0, 0, 1, 0, 1, 1])
     readings = Readings(number, np.ones(6), np.ones(6, int), happened)
     this, other = np.array([1.0, 1, -1, -2, -2, 3]), np.array([1.0, -1, -1, 2, -2, -3])
-    found = count_errors(this, other, readings)
+    found = oracles.count_errors(this, other, readings)
     assert (found.missed, found.false, found.mended, found.spoiled) == (1, 1, 2, 1)
     assert found.balanced.value == pytest.approx(1 / 3)
     assert found.balanced_less.value == pytest.approx((2 / 3 + 1 / 3) / 2 - 1 / 3)
@@ -85,7 +76,7 @@ def test_errors_are_counted_beside_another_way() -> None:
 def test_known_counts_move_a_dialogues_threshold_and_nothing_else() -> None:
     readings = silences()
     log_odds = RNG.normal(3, 1, len(readings))
-    moved = with_counts_known(log_odds, readings)
+    moved = oracles.with_counts_known(log_odds, readings)
     for number in range(6):
         places = readings.of(number)
         assert (moved[places] > 0).sum() == readings.happened[places].sum()
@@ -94,10 +85,10 @@ def test_known_counts_move_a_dialogues_threshold_and_nothing_else() -> None:
 
 def test_blind_error_is_that_of_guesses_that_know_the_counts() -> None:
     readings, nothing = silences(), np.zeros(192)
-    guesses = [with_counts_known(RNG.normal(size=192), readings) for _ in range(40)]
-    errors = [count_errors(guess, nothing, readings).balanced.value for guess in guesses]
-    assert blind_error(readings) == pytest.approx(np.mean(errors), abs=0.02)
-    assert blind_error(readings) < 0.48  # it gives something away: not 0.5
+    guesses = [oracles.with_counts_known(RNG.normal(size=192), readings) for _ in range(40)]
+    errors = [oracles.count_errors(guess, nothing, readings).balanced.value for guess in guesses]
+    assert oracles.blind_error(readings) == pytest.approx(np.mean(errors), abs=0.02)
+    assert oracles.blind_error(readings) < 0.48  # it gives something away: not 0.5
 
 
 def test_activity_features_are_what_a_listener_could_count() -> None:
@@ -105,10 +96,10 @@ def test_activity_features_are_what_a_listener_could_count() -> None:
     activity[1, 100:400] = True  # the other, until 8 s
     activity[0, 350:450] = True  # begins before the other has ended
     activity[0, 500:700] = True
-    turn, stretch, other, count, share = activity_features(activity[:, :750], 0)
+    turn, stretch, other, count, share = oracles.activity_features(activity[:, :750], 0)
     assert np.expm1([turn, stretch, other]) == pytest.approx([7.0, 4.0, 7.0])
     assert (np.exp(count), share) == pytest.approx((2, 0.5))
-    alone = activity_features(activity[:, :300], 1)  # it still speaks; the other never has
+    alone = oracles.activity_features(activity[:, :300], 1)  # it still speaks; the other never has
     assert np.expm1(alone[:3]) == pytest.approx([4.0, 4.0, 60.0])
 
 
@@ -117,7 +108,7 @@ def test_only_the_speaker_before_is_heard(tiny_collection: Collection) -> None:
     for rnn in (model.speaker_rnn, model.dialogue_rnn):  # gates that keep: a memory of seconds
         rnn.cell.bias_hh_l0.data[rnn.config.hidden : 2 * rnn.config.hidden] += 4
     readings, events = silence_readings(tiny_collection)
-    ((words, asked),) = ask(model, tiny_collection)
+    ((words, asked),) = oracles.ask(model, tiny_collection)
     assert words == ""
     ways = {way.name: way.log_odds for way in asked.alone}
     assert "words: question or statement" in ways  # all dialogues have text
@@ -139,7 +130,7 @@ def test_words_are_asked_only_where_there_is_text(
         for event in tiny_collection.events("shift", "hold")
     ]
     monkeypatch.setattr(tiny_collection, "events", lambda *_: events)
-    found = ask(load_network(tiny_checkpoint), tiny_collection)
+    found = oracles.ask(load_network(tiny_checkpoint), tiny_collection)
     assert [words for words, _ in found] == ["", "2 dialogues with text"]
     assert [any("words" in way.name for way in asked.alone) for _, asked in found] == [False, True]
     assert set(found[1][1].readings.number) == {1, 2}

@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -111,18 +110,3 @@ def test_dialogues_without_shifts_are_refused(tmp_path: Path) -> None:
         silence_readings(collection)
     with pytest.raises(ConfigError, match="somebody speaks next"):
         decisive_readings(collection, 5)
-
-
-def test_a_network_of_another_frame_rate_is_asked_at_the_same_moments(
-    tiny_collection: Collection,
-) -> None:
-    readings, _ = silence_readings(tiny_collection)
-    slow = random_model(replace(TINY, encoder=replace(TINY.encoder, stride=2)))
-    places = readings.of(0)
-    audio = sound_at(tiny_collection, 0, 16000)
-    said = floor_logits(slow, audio, readings.only(places))
-    for place, logit in zip(places, said, strict=True):
-        heard = int(readings.heard_s[place] * 25 + 1e-6) * 640
-        with torch.no_grad():
-            output, _ = slow(torch.from_numpy(audio[None, :, :heard].copy()), slow.init_state(1))
-        assert logit == pytest.approx(float(output.next[0, readings.speaker[place], -1]), abs=1e-4)

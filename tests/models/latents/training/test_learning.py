@@ -13,21 +13,9 @@ from turnstream.models.checkpoint import save_checkpoint
 from turnstream.models.evaluation.measures import Estimate
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.memory import past
-from turnstream.models.latents.memory.past import (
-    fixed_order_baseline,
-    recent_sound,
-    score_with_past,
-)
 from turnstream.models.latents.memory.readings import Readings, decisive_readings, sound_at
 from turnstream.models.latents.quality import Quality
-from turnstream.models.latents.training.learning import (
-    ORDERS,
-    PASTS_S,
-    Learning,
-    describe,
-    learn,
-    match_confidence,
-)
+from turnstream.models.latents.training import learning
 from turnstream.models.runs.run_folder import find_snapshots, snapshot_folder
 
 from ....networks import TINY, random_model
@@ -41,7 +29,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def planted(order: str, *, dialogues: int = 12, seed: int = 0) -> Learning:
+def planted(order: str, *, dialogues: int = 12, seed: int = 0) -> learning.Learning:
     """Four snapshots that answer as baselines do: near-sighted, then far-sighted; and noise.
 
     "chance": the answers of the last two snapshots are of a network that was never trained.
@@ -51,7 +39,7 @@ def planted(order: str, *, dialogues: int = 12, seed: int = 0) -> Learning:
     happened = rng.random(len(number)) < 0.5
     sign = np.where(happened, 1.0, -1.0)
     near, far = 0.4 * sign + rng.normal(0, 1, len(sign)), 1.5 * sign + rng.normal(0, 1, len(sign))
-    share = np.linspace(1, 0, len(ORDERS))[:, None]
+    share = np.linspace(1, 0, len(learning.ORDERS))[:, None]
     baselines = share * near + (1 - share) * far
     untrained = rng.normal(0, 0.01, len(sign))
     taught = {
@@ -60,24 +48,26 @@ def planted(order: str, *, dialogues: int = 12, seed: int = 0) -> Learning:
         "none": [untrained, untrained, untrained, far + near],
         "chance": [untrained, near, rng.normal(0, 1, len(sign)), rng.normal(0, 1, len(sign))],
     }[order]
-    said = np.repeat(np.array(taught)[:, None], len(PASTS_S), axis=1)
+    said = np.repeat(np.array(taught)[:, None], len(learning.PASTS_S), axis=1)
     readings = Readings(number, np.ones(len(number)), np.ones(len(number), np.int64), happened)
-    return Learning((0, 10, 20, 30), said, baselines, np.zeros(len(sign)), readings)
+    return learning.Learning((0, 10, 20, 30), said, baselines, np.zeros(len(sign)), readings)
 
 
 def test_losses_and_divergences_are_those_of_the_snapshots(
     run_folder: Path, tiny_collection: Collection
 ) -> None:
-    found = learn(find_snapshots(run_folder), tiny_collection, 24)
+    found = learning.learn(find_snapshots(run_folder), tiny_collection, 24)
     assert found.steps == (0, 50)
     readings = decisive_readings(tiny_collection, 24)
-    said = score_with_past(random_model(TINY, seed=50), tiny_collection, readings, PASTS_S)
+    said = past.score_with_past(
+        random_model(TINY, seed=50), tiny_collection, readings, learning.PASTS_S
+    )
     p = 1 / (1 + np.exp(-said))
     expected = -np.log(np.where(readings.happened, p, 1 - p)).mean(axis=1)
     np.testing.assert_allclose(found.loss[1], expected, rtol=1e-6)
-    sound = recent_sound(random_model(TINY), tiny_collection, readings, ORDERS)
-    for place, order in enumerate(ORDERS):
-        q = 1 / (1 + np.exp(-fixed_order_baseline(sound, order)))
+    sound = past.recent_sound(random_model(TINY), tiny_collection, readings, learning.ORDERS)
+    for place, order in enumerate(learning.ORDERS):
+        q = 1 / (1 + np.exp(-past.fixed_order_baseline(sound, order)))
         both = [(p[-1], q), (1 - p[-1], 1 - q)]
         divergence = sum(a * np.log(a / b) + b * np.log(b / a) for a, b in both).mean()
         assert found.divergence[1, place] == pytest.approx(divergence, rel=1e-6)
@@ -89,7 +79,7 @@ def test_work_that_was_cut_short_is_resumed(
     run_folder: Path, tiny_collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     snapshots, out = find_snapshots(run_folder), tmp_path / "learning.png"
-    whole = learn(snapshots, tiny_collection, 12)
+    whole = learning.learn(snapshots, tiny_collection, 12)
     heard: list[int] = []
 
     def sound(collection: Collection, number: int, rate_hz: int) -> np.ndarray:
@@ -100,8 +90,8 @@ def test_work_that_was_cut_short_is_resumed(
 
     monkeypatch.setattr(past, "sound_at", sound)
     with pytest.raises(KeyboardInterrupt):
-        learn(snapshots, tiny_collection, 12, kept=out)
-    found = learn(snapshots, tiny_collection, 12, kept=out)
+        learning.learn(snapshots, tiny_collection, 12, kept=out)
+    found = learning.learn(snapshots, tiny_collection, 12, kept=out)
     # Two dialogues of the last snapshot were not heard; all are, once more, at shifts and holds.
     assert heard == [0, 1, 2, 0, 1, 1, 2, 0, 1, 2]
     np.testing.assert_array_equal(found.loss, whole.loss)
@@ -117,14 +107,14 @@ def test_work_that_was_cut_short_is_resumed(
     ],
 )
 def test_what_is_learned_first_is_said_where_the_interval_shows_it(order: str, words: str) -> None:
-    assert words in describe(planted(order))
+    assert words in learning.describe(planted(order))
 
 
 def test_snapshots_are_nearest_to_the_baselines_that_they_answer_as() -> None:
     short = planted("short")
     assert (short.nearest[0], short.nearest[-1]) == (1, 3)
     assert short.steps_later().low > 0 > planted("long").steps_later().high
-    assert "loss with all the past: 0.69" in describe(short)
+    assert "loss with all the past: 0.69" in learning.describe(short)
 
 
 def test_growing_sure_alone_has_no_order() -> None:
@@ -132,13 +122,15 @@ def test_growing_sure_alone_has_no_order() -> None:
     found = planted("none")
     plain = found.divergence.argmin(axis=0)
     assert plain[0] < plain[-1]
-    assert found.nearest == [3] * len(ORDERS)
+    assert found.nearest == [3] * len(learning.ORDERS)
 
 
 def test_confidence_is_matched_by_one_factor() -> None:
     rng = np.random.default_rng(0)
     said = rng.normal(size=(1, 500))
-    matched = match_confidence(said, np.stack([3 * said[0], 0.1 * said[0], rng.normal(size=500)]))
+    matched = learning.match_confidence(
+        said, np.stack([3 * said[0], 0.1 * said[0], rng.normal(size=500)])
+    )
     np.testing.assert_allclose(matched[0, 0], 3 * said[0], rtol=0.06)
     np.testing.assert_allclose(matched[0, 1], 0.1 * said[0], rtol=0.06)
     assert np.abs(matched[0, 2]).mean() < 0.2
@@ -150,8 +142,8 @@ def test_of_a_network_at_chance_nothing_is_said() -> None:
     assert good.above_chance()
     good = replace(good, quality=at_chance)
     assert not good.above_chance()
-    assert "come first" not in describe(good)
-    assert "counting this speaker's earlier shifts" in describe(good)
+    assert "come first" not in learning.describe(good)
+    assert "counting this speaker's earlier shifts" in learning.describe(good)
 
 
 def test_noise_seldom_has_an_order() -> None:
@@ -173,7 +165,7 @@ def test_the_command_draws_and_tabulates(
     kinds = ("divergence_{}_frames", "matched_divergence_{}_frames", "loss_minus_{}_frames")
     assert header.split(",") == [
         "step",
-        *(kind.format(order) for kind in kinds for order in ORDERS),
+        *(kind.format(order) for kind in kinds for order in learning.ORDERS),
         *("loss_0.25s", "loss_1s", "loss_4s", "loss_16s", "loss_all"),
     ]
     assert [row.split(",")[0] for row in rows] == ["0", "50"]
