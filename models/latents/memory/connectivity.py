@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ....stream.errors import ConfigError
-from ...dialogues.activity import FRAME_RATE_HZ, Samples
+from ...dialogues.activity import FRAME_RATE_HZ
 from ...evaluation.measures import Estimate, Floats
 from ...evaluation.shift_hold import SCORE_S
 from ...receptive_field import receptive_field
@@ -54,15 +54,13 @@ BATCH_FRAMES = 8_000  # mel frames of each speaker in a backward pass
 def logit_gradients(
     model: TurnModel, mel: Tensor, state: Tensor, steps: Tensor, speaker: Tensor
 ) -> Tensor:
-    """Gradients of what a network says at some steps with respect to the frames that it is given.
+    """Gradients of p_next's logits with respect to log-mel frames, (K, B, 2, T, M).
 
     Args:
-        mel: log-mel frames, (B, 2, T, M), T a multiple of the encoder's stride.
+        mel: the frames, (B, 2, T, M), T a multiple of the encoder's stride.
         state: before them, (B, S), from `init_mel_state` or `states_before`.
-        steps: of the network at which p_next is read, (K, B), counted from the first frame.
+        steps: at which p_next is read, (K, B), counted from the first frame.
         speaker: whose taking the floor is asked for, (B,).
-    Returns:
-        (K, B, 2, T, M).
     """
     import torch
 
@@ -76,11 +74,9 @@ def logit_gradients(
 
 
 def states_before(model: TurnModel, mel: Tensor, frames: Sequence[int]) -> dict[int, Tensor]:
-    """The states, (1, S) each, of a network that hears a dialogue from its beginning.
+    """The states, (1, S), before some frames of a dialogue, (2, T, M), heard from its beginning.
 
-    Args:
-        mel: log-mel frames of the dialogue, (2, T, M).
-        frames: before which the states are asked for, multiples of the encoder's stride.
+    The frames are multiples of the encoder's stride.
     """
     import torch
 
@@ -102,16 +98,14 @@ def states_before(model: TurnModel, mel: Tensor, frames: Sequence[int]) -> dict[
 def connectivity(
     model: TurnModel, mel: Tensor, step: int, speaker: int, reach_s: float = REACH_S
 ) -> Tensor:
-    """Gradient of what a network says at one moment with respect to the frames before it.
+    """Gradient of what is said of a speaker at the end of one step with respect to the frames
+    before it, (R, 2, M), the newest last; R is the reach, or less at the dialogue's start.
 
     Args:
         mel: of the dialogue from its beginning (`readings.log_mel`), (2, T, M).
-        step: of the network, at whose end it is read.
+        step: of the network.
         speaker: whose taking the floor is asked for.
-        reach_s: how far back; further back is in the network's state, which is taken as it is.
-    Returns:
-        (R, 2, M) in order of time, the last row the newest frame; R is the reach, or less at the
-        dialogue's start.
+        reach_s: how far back.
     Raises:
         ConfigError: the dialogue has no such step, or the reach is less than a step.
     """
@@ -185,8 +179,7 @@ def connect(
     """Connectivity of every shift and hold.
 
     Args:
-        model: any, not only the collection's.
-        collection: of dialogues whose sound is there.
+        model, collection: any network, and dialogues with sound.
         reach_s: how far back.
         into_s: moments, from the silence's start.
         kept: result beside which parts are kept; None keeps none.
@@ -196,17 +189,10 @@ def connect(
     silences, _ = silence_readings(collection)
     readings = [silence_readings(collection, moment)[0] for moment in into_s]
     parts = parts_of(kept, collection, model, reach_s, into_s)
-
-    def sum_up(number: int) -> Arrays:
-        audio = sound_at(collection, number, model.config.features.sample_rate_hz)
-        chosen = [moments.only(moments.of(number)) for moments in readings]
-        said = floor_logits(model, audio, silences.only(silences.of(number)))
-        return _connect(model, audio, chosen, reach_s) | {"said": said}
-
-    numbers = np.unique(silences.number).tolist()
     picture, rows = np.zeros(()), []
-    for number in bar(numbers, "connectivity", "dialogue"):
-        part = parts.of(number, partial(sum_up, number))
+    for number in bar(np.unique(silences.number).tolist(), "connectivity", "dialogue"):
+        chosen = [moments.only(moments.of(number)) for moments in (silences, *readings)]
+        part = parts.of(number, partial(_connect, model, collection, reach_s, *chosen))
         picture = picture + part["sums"]  # of all dialogues: each is large
         rows.append((part["sums"].sum(axis=-1), part["counts"], part["half_s"], part["said"]))
     sums, counts, half_s, said = zip(*rows, strict=True)
@@ -223,23 +209,28 @@ def connect(
 
 
 def _connect(
-    model: TurnModel, audio: Samples, readings: Sequence[Readings], reach_s: float
+    model: TurnModel,
+    collection: Collection,
+    reach_s: float,
+    silences: Readings,
+    *moments: Readings,
 ) -> Arrays:
-    """Sums of one dialogue: its silences, read at K moments."""
+    """Sums of one dialogue: its silences, read at K moments; and what is said in them."""
     import torch
 
-    stride = model.config.encoder.stride
+    stride, rate_hz = model.config.encoder.stride, model.config.features.sample_rate_hz
     reach = in_steps(model, reach_s, "a reach") * stride
+    audio = sound_at(collection, int(silences.number[0]), rate_hz)
     mel, field = log_mel(model, audio), receptive_field(model.config.encoder).size
-    read = [moment.steps(model.config.frame_rate_hz) for moment in readings]
+    read = [moment.steps(model.config.frame_rate_hz) for moment in moments]
     steps = np.minimum(read, mel.shape[1] // stride - 1)  # (K, E)
     first = np.maximum(0, (steps.min(axis=0) + 1) * stride - reach)
     last = (steps.max(axis=0) + 1) * stride
     states = states_before(model, mel, first.tolist())
-    speaker, happened = readings[0].speaker, readings[0].happened
-    counts = np.zeros((len(readings), len(KINDS), reach))
+    speaker, happened = silences.speaker, silences.happened
+    counts = np.zeros((len(moments), len(KINDS), reach))
     sums = np.zeros((*counts.shape, 2, mel.shape[2]))
-    half_s = np.zeros((len(speaker), len(readings)))
+    half_s = np.zeros((len(speaker), len(moments)))
     for length in np.unique(last - first):
         alike = np.flatnonzero(last - first == length)
         per_batch = max(1, BATCH_FRAMES // int(length))
@@ -259,7 +250,8 @@ def _connect(
                 counts[moment, kind, : len(by_lag)] += 1
                 decay = fit_decay(by_lag.sum(axis=(1, 2))[None], FRAME_RATE_HZ, field)
                 half_s[event, moment] = decay.time_within()[0]
-    return {"sums": sums, "counts": counts, "half_s": half_s}
+    said = floor_logits(model, audio, silences)
+    return {"sums": sums, "counts": counts, "half_s": half_s, "said": said}
 
 
 def _means(sums: Floats, counts: Floats) -> Floats:

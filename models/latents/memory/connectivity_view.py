@@ -85,11 +85,9 @@ def describe(found: Connectivity) -> str:
     figures = {"silences with less before them": str(short or "")}
     for moment, into_s in enumerate(found.into_s):
         for kind, name in enumerate(KINDS):
-            half, most = (found.time_within(moment, kind, share) for share in (0.5, 0.9))
-            figures[f"{_when(into_s)}, {name}s"] = (
-                f"50 % within {in_words(half, '.2f', ' s')}, 90 % within "
-                f"{in_words(most, '.2f', ' s')}"
-            )
+            times = (found.time_within(moment, kind, share) for share in (0.5, 0.9))
+            half, most = (in_words(time, ".2f", " s") for time in times)
+            figures[f"{_when(into_s)}, {name}s"] = f"50 % within {half}, 90 % within {most}"
         longer = in_words(found.longer_for_shifts(moment), "+.2f", " s")
         figures[f"{_when(into_s)}, half-life of shifts against holds"] = longer
     figures["in the channel of the speaker before"] = _shares(curves[:, :, :1], curves)

@@ -69,11 +69,10 @@ def level_off(curves: Floats) -> NDArray[np.bool_]:
 
 
 def fit_decay(curves: Floats, rate_hz: float, first: int) -> Decay:
-    """Fit an exponential on a plateau to curves over lags, (W, R), NaN only at the far end.
+    """Fit an exponential on a plateau to curves over lags from `first` on, (W, R).
 
     Each time constant of a grid is tried, with the height and the plateau, not below 0, that fit
-    best: relative to the curve, so that the far lags count as well. The lags before `first` have a
-    shape of their own.
+    best: relative to the curve, so that the far lags count as well. NaN only at the far end.
     """
     count, reach = curves.shape
     edges = np.unique(np.geomspace(first + 1, max(reach, first + 1), BINS + 1).astype(int)) - 1
@@ -109,10 +108,10 @@ def fit_decay(curves: Floats, rate_hz: float, first: int) -> Decay:
     straight, fitted = np.full(count, np.nan), height[:, None] * basis[best] + plateau[:, None]
     for row in rows:
         known = (binned[row] > FAINTEST * binned[row].max()) & (fitted[row] > 0)
-        if known.sum() >= FEWEST:
-            heights = np.log(binned[row, known])
-            missed, spread = heights - np.log(fitted[row, known]), np.var(heights)
-            straight[row] = 1 - np.mean(missed**2) / spread if spread else np.nan
+        heights = np.log(binned[row, known])
+        if known.sum() >= FEWEST and heights.var():
+            missed = heights - np.log(fitted[row, known])
+            straight[row] = 1 - np.mean(missed**2) / heights.var()
     return Decay(curves, rate_hz, height, constant_s, plateau, straight)
 
 

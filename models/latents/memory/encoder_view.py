@@ -133,11 +133,9 @@ def encoder_picture(
     """Draw what an encoder sees, and small ones that explain it.
 
     Args:
-        name: of the network.
-        features, config: of the encoder.
+        name, features, config: of the network and its encoder.
         encoder: with its weights; None takes random ones.
-        out: .png.
-        numbers: .json to write, or None.
+        out, numbers: .png, and .json, to write.
     """
     own = measure_reach(name, config, features.mel_bins, encoder)
     examples = [measure_reach(words, example, EXAMPLE_BINS) for words, example in EXAMPLES.items()]
@@ -164,9 +162,7 @@ def encoder_picture(
 def read_encoder(source: Path | None) -> tuple[FeatureConfig, EncoderConfig, Encoder | None]:
     """Return the features and the configuration of an encoder, and the encoder if it has weights.
 
-    Raises:
-        ConfigError: the source describes no encoder.
-        ModelError: an .onnx file that is no model.
+    A source that describes none is a ConfigError; an .onnx file that is no model, a ModelError.
     """
     if source is None or source.is_dir():
         if source is not None:
@@ -187,10 +183,10 @@ def read_encoder(source: Path | None) -> tuple[FeatureConfig, EncoderConfig, Enc
             raise ConfigError(
                 f"{source}: expected a run, an .onnx file or a configuration in JSON, got: {error}"
             ) from None
-    if isinstance(plain, dict) and isinstance(plain.get("model"), dict):
-        plain = plain["model"]  # settings of a training run
     if not isinstance(plain, dict):
         raise ConfigError(f"{source}: expected a configuration, got {type(plain).__name__}")
+    if isinstance(plain.get("model"), dict):
+        plain = plain["model"]  # settings of a training run
     if "encoder" not in plain:
         return FeatureConfig(), from_plain(EncoderConfig, plain, "encoder"), None
     features = from_plain(FeatureConfig, plain.get("features", {}), "features")
@@ -222,11 +218,7 @@ def measure_reach(
 def all_ones(
     config: EncoderConfig, mel_bins: int, given: int, steps: int
 ) -> tuple[tuple[str, ...], Floats]:
-    """Run one frame that is not zero through an encoder whose weights are all 1, without biases.
-
-    Returns:
-        `depths` and `heard` of EncoderReach, with T = steps * stride.
-    """
+    """Return `depths` and `heard` of an EncoderReach, with T = steps * stride."""
     import torch
 
     from ...encoder import Encoder
@@ -277,10 +269,7 @@ def _zeros(shapes: ShapeTree, mel: Tensor) -> Any:
 
 
 def as_numbers(reach: EncoderReach, features: FeatureConfig) -> dict[str, Any]:
-    """Return what was computed and what was measured, as JSON values.
-
-    Offsets are input frames, counted back from the end of an output step.
-    """
+    """Return all as JSON; offsets are input frames, counted back from the end of a step."""
     field, rate_hz = reach.field, features.sample_rate_hz / features.hop_samples
     first = (np.nan_to_num(reach.heard) > 0).argmax(axis=1) - reach.given
     return {

@@ -24,9 +24,7 @@ Ints = NDArray[np.int64]
 def held_out_log_odds(
     features: Floats, happened: Flags, dialogue: Ints, *, balanced: bool = False
 ) -> Floats:
-    """Log-odds of every event, each from a regression fitted on other dialogues.
-
-    Features are scaled and the penalty is chosen on the dialogues fitted on.
+    """Log-odds of every event, from a regression (and its penalty) fitted on other dialogues.
 
     Args:
         features: (N, F); F = 0 gives the log-odds of the other dialogues' share.
@@ -119,10 +117,9 @@ def fit_linear(
     """Fit a logistic regression on features, (N, F), that are scaled to a deviation of 1.
 
     Args:
-        features, happened: of each event, of both kinds.
+        features, happened: of each event; of both kinds.
         penalty: inverse strength of the regularisation.
-        weights: of each event, (N,); None weighs all alike.
-        balanced: both kinds weigh alike.
+        weights, balanced: of each event, (N,); both kinds weigh alike.
     """
     from sklearn.linear_model import LogisticRegression
 

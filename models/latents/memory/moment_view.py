@@ -96,27 +96,18 @@ def view_moment(
     found = moment_gradient(model, collection, number, at_s, speaker, seconds)
     where = f"at {at_s:g} s of {collection.dialogues[number].id}"
     title = f"What moves p(shift) of {name or collection.about.model} {where}"
-    caption, heights = describe(found), [1, 1, 1, 1, 0.7]
-    look = {"nrows": 5, "sharex": True, "height_ratios": heights}
-    with picture(out, title, caption, (11.0, 8.5), **look) as panels:
+    caption, look = describe(found), {"sharex": True, "height_ratios": [1, 1, 1, 1, 0.7]}
+    with picture(out, title, caption, (11.0, 8.5), nrows=5, **look) as panels:
         _draw(found, panels)
     return View(out, title, caption)
 
 
 def moment_gradient(
-    model: TurnModel,
-    collection: Collection,
-    number: int,
-    at_s: float,
-    speaker: int,
-    seconds: float = SECONDS,
+    model: TurnModel, collection: Collection, number: int, at_s: float, speaker: int, seconds: float
 ) -> MomentGradient:
     """Return the sound before a moment, and the gradient of what is said at it.
 
-    The last whole step before `at_s` is read; the other arguments are those of `view_moment`.
-
-    Raises:
-        ConfigError: the dialogue has no such moment.
+    The arguments are those of `view_moment`; the last whole step before `at_s` is read.
     """
     import torch
 

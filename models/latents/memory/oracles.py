@@ -75,11 +75,8 @@ def ask(
 ) -> list[tuple[str, Asked]]:
     """Ask any network in every way that the dialogues allow; parts are kept beside the result.
 
-    Returns:
-        ("", all silences), and, where only some dialogues have text, (a few words, theirs): words
-        are known only there.
-    Raises:
-        ConfigError: no shifts or no holds.
+    Returns ("", all silences), and, where only some dialogues have text, (a few words, theirs):
+    words are known only there. No shifts, or no holds, are a ConfigError.
     """
     readings, events = silence_readings(collection)
     known = {
@@ -130,39 +127,36 @@ def combine(readings: Readings, known: Mapping[str, Floats]) -> Asked:
     asked = Asked(readings, [], [])
     whole, short, newest = known["whole"], known["short"], known["whole"]
 
-    def alone(name: str, log_odds: Floats, *, ahead: bool = False) -> None:
-        errors = count_errors(log_odds, whole, readings)
-        asked.alone.append(Oracle(name, log_odds, errors, ahead))
+    alone, together = asked.alone, asked.together
 
-    def step(name: str, log_odds: Floats, *, ahead: bool = False) -> None:
-        before = asked.together[-1].log_odds if asked.together else log_odds
-        errors = count_errors(log_odds, before, readings)
-        asked.together.append(Oracle(name, log_odds, errors, ahead))
+    def add(ways: list[Oracle], name: str, log_odds: Floats, *, ahead: bool = False) -> None:
+        before = whole if ways is alone else (ways[-1].log_odds if ways else log_odds)
+        ways.append(Oracle(name, log_odds, count_errors(log_odds, before, readings), ahead))
 
     def fitted(*names: str) -> Floats:
         features = np.column_stack([whole, *(known[name] for name in names)])
         return held_out_log_odds(features, readings.happened, readings.number, balanced=True)
 
-    alone("the network", whole)
-    alone(f"hears only the last {SHORT_S:g} s", short)
-    alone("hears only the speaker before", known["one channel"])
-    alone("only counts this speaker's shifts", counted_log_odds(*readings.asked))
-    step(f"only the last {SHORT_S:g} s", short)
-    step("all the past: the network", whole)
+    add(alone, "the network", whole)
+    add(alone, f"hears only the last {SHORT_S:g} s", short)
+    add(alone, "hears only the speaker before", known["one channel"])
+    add(alone, "only counts this speaker's shifts", counted_log_odds(*readings.asked))
+    add(together, f"only the last {SHORT_S:g} s", short)
+    add(together, "all the past: the network", whole)
     if is_fittable(readings.happened, readings.number):
         recalibrated, newest = fitted(), fitted("activity")
-        alone("recalibrated", recalibrated)
-        step("+ recalibrated", recalibrated)
-        alone("true voice activity", newest)
-        step("+ true voice activity", newest)
+        add(alone, "recalibrated", recalibrated)
+        add(together, "+ recalibrated", recalibrated)
+        add(alone, "true voice activity", newest)
+        add(together, "+ true voice activity", newest)
         if "words" in known:
-            alone("words: question or statement", fitted("words"))
+            add(alone, "words: question or statement", fitted("words"))
             newest = fitted("activity", "words")
-            step("+ words", newest)
-        alone("length of the silence", fitted("length"), ahead=True)
+            add(together, "+ words", newest)
+        add(alone, "length of the silence", fitted("length"), ahead=True)
     if readings.dialogues > 1:  # of one dialogue it would be all there is to know
-        alone("how many are shifts", with_counts_known(whole, readings), ahead=True)
-        step("+ how many are shifts", with_counts_known(newest, readings), ahead=True)
+        add(alone, "how many are shifts", with_counts_known(whole, readings), ahead=True)
+        add(together, "+ how many are shifts", with_counts_known(newest, readings), ahead=True)
     return asked
 
 

@@ -68,9 +68,24 @@ def view_oracles(
     for words, asked in ask(model, collection, kept=out):
         path = out.with_name(f"{out.stem}.text{out.suffix}") if words else out
         view = View(path, f"{title}: {words}" if words else title, describe(asked, collection))
-        _draw(asked, view)
         views.append(view)
-        table[words or "all dialogues"] = _numbers(asked)
+        ways, shifts = (asked.together, asked.alone), int(asked.readings.happened.sum())
+        rows = [len(oracles) for oracles in ways]
+        grid = {"nrows": 2, "ncols": 2, "sharey": "row", "height_ratios": rows}
+        size = (11.0, ROW_IN * sum(rows) + 1.4)
+        with picture(path, view.title, view.caption, size, **grid) as (upper, lower):
+            for column, measure in enumerate(MEASURES):
+                _draw_steps(asked.together, measure, upper[column])
+                _draw_alone(asked.alone, measure, lower[column])
+        table[words or "all dialogues"] = {
+            "shifts": shifts,
+            "holds": len(asked.readings) - shifts,
+            "dialogues": asked.readings.dialogues,
+            "blind_balanced_error_with_counts_known": blind_error(asked.readings),
+        } | {
+            kind: {way.name: {"looks_ahead": way.ahead, **asdict(way.errors)} for way in oracles}
+            for kind, oracles in zip(("step_by_step", "one_by_one"), ways, strict=True)
+        }
     if numbers is not None:
         write_json(numbers, table)
     Parts(parts_beside(out), "").remove()
@@ -124,31 +139,6 @@ def describe(asked: Asked, collection: Collection) -> str:
 
 def _measurable(difference: Estimate) -> bool:
     return difference.low > 0 or difference.high < 0
-
-
-def _numbers(asked: Asked) -> dict[str, Any]:
-    """What the JSON file has of some silences."""
-    ways = {"step_by_step": asked.together, "one_by_one": asked.alone}
-    shifts = int(asked.readings.happened.sum())
-    return {
-        "shifts": shifts,
-        "holds": len(asked.readings) - shifts,
-        "dialogues": asked.readings.dialogues,
-        "blind_balanced_error_with_counts_known": blind_error(asked.readings),
-    } | {
-        kind: {way.name: {"looks_ahead": way.ahead, **asdict(way.errors)} for way in oracles}
-        for kind, oracles in ways.items()
-    }
-
-
-def _draw(asked: Asked, view: View) -> None:
-    rows = [len(asked.together), len(asked.alone)]
-    grid = {"nrows": 2, "ncols": 2, "sharey": "row", "height_ratios": rows}
-    size = (11.0, ROW_IN * sum(rows) + 1.4)
-    with picture(view.path, view.title, view.caption, size, **grid) as (upper, lower):
-        for column, measure in enumerate(MEASURES):
-            _draw_steps(asked.together, measure, upper[column])
-            _draw_alone(asked.alone, measure, lower[column])
 
 
 def _draw_steps(ways: Sequence[Oracle], measure: str, panel: Any) -> None:

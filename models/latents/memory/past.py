@@ -51,9 +51,7 @@ def score_with_past(
     """Return what a network says at moments when it has heard only so much before them.
 
     Args:
-        model: any, not only the collection's.
-        collection: that the readings are of, with sound.
-        readings: E moments.
+        model, collection: any network, and the dialogues of the E readings, with sound.
         pasts_s: seconds heard; ALL, or more than the dialogue has: from its beginning.
         kept: result beside which parts are kept; None keeps none.
     Returns:
@@ -64,23 +62,17 @@ def score_with_past(
     lengths = np.array([s if s == ALL else in_steps(model, s, "pasts") for s in pasts_s], float)
     parts = parts_of(kept, collection, model, list(pasts_s), readings.heard_s.tolist())
     found = np.zeros((len(lengths), len(readings)))
-
-    def ask(number: int, chosen: Readings) -> Arrays:
-        audio = sound_at(collection, number, model.config.features.sample_rate_hz)
-        return {"said": _score(model, audio, chosen, lengths)}
-
-    with bar(None, "past", "moment", len(readings)) as progress:
-        for number in np.unique(readings.number).tolist():
-            places = readings.of(number)
-            made = parts.of(number, partial(ask, number, readings.only(places)))
-            found[:, places] = made["said"]
-            progress.update(len(places))
+    for number in bar(np.unique(readings.number).tolist(), "past", "dialogue"):
+        places = readings.of(number)
+        make = partial(_score, model, collection, readings.only(places), lengths)
+        found[:, places] = parts.of(number, make)["said"]
     return found
 
 
-def _score(model: TurnModel, audio: Samples, readings: Readings, lengths: Floats) -> Floats:
-    """One dialogue, from the pasts in steps: (P, E)."""
-    whole = _Whole(model, audio)
+def _score(model: TurnModel, collection: Collection, readings: Readings, lengths: Floats) -> Arrays:
+    """One dialogue, from the pasts in steps, (P,): what is said, (P, E)."""
+    rate_hz = model.config.features.sample_rate_hz
+    whole = _Whole(model, sound_at(collection, int(readings.number[0]), rate_hz))
     ends = np.minimum(readings.steps(model.config.frame_rate_hz) + 1, whole.encoded.shape[1])
     found = np.tile(whole.said[readings.speaker, ends - 1], (len(lengths), 1))
     for start in range(0, len(ends), MOMENTS_AT_ONCE):
@@ -90,7 +82,7 @@ def _score(model: TurnModel, audio: Samples, readings: Readings, lengths: Floats
             events = start + place
             said = whole.hear_last(ends[events], lengths[past].astype(np.int64))
             found[past, events] = said[np.arange(len(events)), readings.speaker[events]]
-    return found
+    return {"said": found}
 
 
 class _Whole:
@@ -111,7 +103,8 @@ class _Whole:
         self._audio = torch.from_numpy(audio).to(self._mel)
         encoded: list[Tensor] = []
         said: list[Tensor] = []
-        state, block = _zero_state(model, 1), round(BLOCK_S * FRAME_RATE_HZ) * self._stride
+        self._zero = state = self._mel.new_zeros(1, model.mel_layout.size)  # S is 0 without memory
+        block = round(BLOCK_S * FRAME_RATE_HZ) * self._stride
         hook = model.encoder.register_forward_hook(lambda *call: encoded.append(call[2][0]))
         try:
             with torch.inference_mode():
@@ -140,7 +133,7 @@ class _Whole:
         ends, lengths = ends[order], lengths[order]
         begins = torch.from_numpy(ends - lengths)
         new = self._encode_new(begins)  # (R, 2, new, C)
-        state, said = _zero_state(model, len(ends)), self.encoded
+        state, said = self._zero.repeat(len(ends), 1), self.encoded
         left = int(lengths[0])
         while left:
             rows = int((lengths >= left).sum())
@@ -175,11 +168,6 @@ class _Whole:
             mel, _ = model.features(sound.transpose(0, 1).flatten(0, 1), state["features"])
             encoded, _ = model.encoder(mel, state["encoder"])
         return by_conversation(encoded)
-
-
-def _zero_state(model: TurnModel, batch: int) -> Tensor:
-    """Return the state before any log-mel frame, (batch, S); S is 0 if nothing is kept."""
-    return next(model.parameters()).new_zeros(batch, model.mel_layout.size)
 
 
 @dataclass(frozen=True)
@@ -218,12 +206,9 @@ def recent_sound(
 
 
 def fixed_order_baseline(sound: RecentSound, frames: int) -> Floats:
-    """Log-odds from the last frames alone, (E,), fitted on the other dialogues.
+    """Log-odds from the last frames alone, one of the sound's edges, (E,); 0 gives the share.
 
-    One of the sound's edges may be seen; 0 gives the share that happens.
-
-    Raises:
-        ConfigError: nothing to fit on.
+    They are fitted on the other dialogues, with the errors of `held_out_log_odds`.
     """
     values = sound.values[:, : sound.edges.index(frames)]
     readings = sound.readings
@@ -246,13 +231,11 @@ def judge(log_odds: Floats, whole: Floats, readings: Readings) -> dict[str, Esti
 
 
 def enough_past(worse: Mapping[float, Estimate], close: float | None = None) -> float | None:
-    """Return the least past from which on no longer one differs from all, in seconds.
+    """Return the least past from which on no longer one differs from all; None if unknown.
 
     Args:
-        worse: by how much each past, rising, ALL last, is worse than all.
+        worse: by how much each past in seconds, rising, ALL last, is worse than all.
         close: largest difference that counts as none; None: one whose interval includes 0.
-    Returns:
-        None where that is unknown.
     """
     least, *longer_s = worse
     for one, longer in zip(worse.values(), longer_s, strict=False):

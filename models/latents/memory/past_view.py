@@ -133,7 +133,7 @@ def describe(found: Table, silences: Readings, moments: int) -> str:
     ends = network[shortest], network[ALL]
 
     def both(name: str) -> str:
-        return " and ".join(f"{figures[name].value:.2f}" for figures in ends) + " nats"
+        return " and ".join(ranged(figures[name]) for figures in ends)
 
     def enough(name: str, close: float | None = None) -> str:
         differences = {past_s: figures[name] for past_s, figures in network.items()}
@@ -143,18 +143,16 @@ def describe(found: Table, silences: Readings, moments: int) -> str:
         return f"more than {longest:g} s" if past_s == ALL else f"{past_s:g} s and more"
 
     figures = {
-        f"AUC within dialogue and speaker with {shortest:g} s and with all the past": " and ".join(
-            ranged(figures["auc"]) for figures in ends
-        ),
-        "log-loss with them": both("loss"),
+        f"AUC within dialogue and speaker with {shortest:g} s and with all the past": both("auc"),
+        "log-loss in nats with them": both("loss"),
         f"AUC within {CLOSE_AUC:g} of the last": enough("auc_lost", CLOSE_AUC),
     }
     if moments:
-        figures[f"loss of the next holder at {moments} moments, with them"] = both("holder_loss")
+        figures[f"that of the next holder at {moments} moments"] = both("holder_loss")
     if several:
-        figures["past that makes no measurable difference to all of it (paired)"] = (
-            f"AUC {enough('auc_lost')}, log-loss {enough('loss_gained')}"
-        ) + (f", next holder {enough('holder_loss_gained')}" if moments else "")
+        same = [f"AUC {enough('auc_lost')}", f"log-loss {enough('loss_gained')}"]
+        same += [f"next holder {enough('holder_loss_gained')}"] if moments else []
+        figures["past that makes no measurable difference to all of it (paired)"] = ", ".join(same)
     if baselines:
         past_s = max(baselines, key=lambda past_s: baselines[past_s]["auc"].value)
         auc, lost, loss = (baselines[past_s][name] for name in ("auc", "auc_lost", "loss"))

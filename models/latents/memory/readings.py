@@ -104,8 +104,7 @@ def silence_readings(
 ) -> tuple[Readings, list[Event]]:
     """Every shift (happened) and hold, read `into_s` seconds into its silence.
 
-    Raises:
-        ConfigError: there are no shifts, or no holds.
+    No shifts, or no holds, are a ConfigError.
     """
     events = collection.events("shift", "hold")
     happened = np.array([event.kind == "shift" for event in events], bool)
@@ -127,11 +126,8 @@ def silence_readings(
 
 
 def decisive_readings(collection: Collection, count: int, seed: int = 0) -> Readings:
-    """`count` moments drawn, with replacement, from all that the training loss of the next holder
-    looks at, as often as it weighs them (dialogues/labels.py).
-
-    Raises:
-        ConfigError: nobody ever speaks next.
+    """Moments drawn, with replacement, from all that the training loss of the next holder looks at,
+    as often as it weighs them (dialogues/labels.py); if nobody ever speaks next, a ConfigError.
     """
     rate_hz, rng = collection.frame_rate_hz, np.random.default_rng(seed)
     labels: list[tuple[Ints, NDArray[np.float32]]] = []
@@ -157,11 +153,7 @@ def decisive_readings(collection: Collection, count: int, seed: int = 0) -> Read
 
 
 def in_steps(model: TurnModel, seconds: float, what: str) -> int:
-    """Seconds in steps of a network.
-
-    Raises:
-        ConfigError: less than one, or no end.
-    """
+    """Seconds in steps of a network; less than one, or no end, is a ConfigError."""
     rate_hz = model.config.frame_rate_hz
     if not 0.5 <= seconds * rate_hz < math.inf:
         raise ConfigError(
@@ -179,12 +171,7 @@ def parts_of(kept: Path | None, collection: Collection, model: TurnModel, *setti
 
 
 def sound_at(collection: Collection, number: int, sample_rate_hz: int) -> Samples:
-    """A dialogue's sound at a network's rate, (2, N).
-
-    Raises:
-        ConfigError: the collection has none.
-        DialogueError: its files cannot be read any more.
-    """
+    """A dialogue's sound at a network's rate, (2, N); without any, see `dialogue_of`."""
     return load_sound(dialogue_of(collection.dialogues[number]), sample_rate_hz)
 
 

@@ -139,7 +139,7 @@ def main(args: argparse.Namespace) -> int:
         write_learning(found, args.csv)
     view = draw_learning(found, args.out)
     for step in snapshots:
-        Parts(parts_beside(_kept(args.out, step)), "").remove()
+        Parts(parts_beside(args.out.with_suffix(f".{step}")), "").remove()
     return shown(view)
 
 
@@ -161,11 +161,10 @@ def learn(
     networks = [load_network(folder) for folder in snapshots.values()]
     sound = recent_sound(networks[0], collection, readings, ORDERS)
     share, *baselines = (fixed_order_baseline(sound, order) for order in (0, *ORDERS))
-    asked = zip(snapshots, bar(networks, "learning", "snapshot"), strict=True)
-    said = [
-        score_with_past(network, collection, readings, PASTS_S, _kept(kept, step))
-        for step, network in asked
-    ]
+    said: list[Floats] = []
+    for step, network in zip(snapshots, bar(networks, "learning", "snapshot"), strict=True):
+        part = None if kept is None else kept.with_suffix(f".{step}")
+        said.append(score_with_past(network, collection, readings, PASTS_S, part))
     quality = None
     if len({event.kind for event in collection.events("shift", "hold")}) == 2:
         silences, _ = silence_readings(collection)
@@ -173,10 +172,6 @@ def learn(
         quality = measure_quality(last, *silences.asked)
     steps, baselines = tuple(snapshots), np.array(baselines)
     return Learning(steps, np.array(said), baselines, share, readings, quality)
-
-
-def _kept(out: Path | None, step: int) -> Path | None:
-    return None if out is None else out.with_suffix(f".{step}")
 
 
 def symmetric_divergence(a: Floats, b: Floats) -> Floats:
