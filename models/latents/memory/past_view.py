@@ -148,7 +148,7 @@ def describe(found: Table, silences: Readings, moments: int) -> str:
         f"AUC within {CLOSE_AUC:g} of the last": enough("auc_lost", CLOSE_AUC),
     }
     if moments:
-        figures[f"that of the next holder at {moments} moments"] = both("holder_loss")
+        figures[f"log-loss of the next holder at {moments} moments"] = both("holder_loss")
     if several:
         same = [f"AUC {enough('auc_lost')}", f"log-loss {enough('loss_gained')}"]
         same += [f"next holder {enough('holder_loss_gained')}"] if moments else []

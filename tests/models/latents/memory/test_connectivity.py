@@ -203,10 +203,7 @@ def test_the_caption_says_only_what_was_looked_at(tiny_collection: Collection, b
     assert "nan" not in words
 
 
-@pytest.mark.parametrize("reach_s", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_reach_of_nothing_is_refused(reach_s: float) -> None:
+def test_a_step_that_is_not_there_is_refused() -> None:
     model = exact(TINY)
-    with pytest.raises(ConfigError, match="expected a reach of at least a step"):
-        connectivity(model, mel_of(model, 5), 3, 0, reach_s)
     with pytest.raises(ConfigError, match="expected a step of the dialogue's 5, got 5"):
         connectivity(model, mel_of(model, 5), 5, 0)

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -12,7 +11,6 @@ from turnstream.models.latents.memory.held_out import (
     fit_linear,
     held_out_log_odds,
     is_fittable,
-    log_loss,
 )
 from turnstream.stream.errors import ConfigError
 
@@ -53,13 +51,6 @@ def test_no_features_give_the_share_of_the_other_dialogues() -> None:
     happened, dialogue = np.array([1, 1, 1, 0, 0, 0, 0, 1], bool), np.repeat([0, 1], 4)
     found = held_out_log_odds(np.zeros((8, 0)), happened, dialogue)
     np.testing.assert_allclose(found, np.log(np.repeat([1 / 3, 3], 4)))
-
-
-def test_log_loss_is_scikit_learns() -> None:
-    _, happened, _ = events()
-    log_odds = np.random.default_rng(2).normal(0, 3, 120)
-    expected = sklearn_log_loss(happened, 1 / (1 + np.exp(-log_odds)))
-    assert log_loss(log_odds, happened).mean() == pytest.approx(expected)
 
 
 def test_what_cannot_be_fitted_is_known_before_and_refused() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from turnstream.models.config import ModelConfig, RecurrentConfig
+from turnstream.models.config import ModelConfig
 from turnstream.models.evaluation.measures import Estimate, auc
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.memory import past, past_view
@@ -19,8 +19,6 @@ from turnstream.models.latents.memory.readings import (
     silence_readings,
     sound_at,
 )
-from turnstream.models.receptive_field import receptive_field
-from turnstream.stream.errors import ConfigError
 
 from ....networks import CONFIGS, TINY, random_model
 from .conftest import Run
@@ -47,19 +45,6 @@ def test_only_the_past_that_is_given_is_heard(
             expected = float(output.next[0, readings.speaker[place], -1])
             assert found[row, place] == pytest.approx(expected, abs=2e-4)
     assert np.abs(found[0] - found[1]).max() > 0.01
-
-
-def test_without_recurrence_more_than_the_receptive_field_changes_nothing(
-    tiny_collection: Collection,
-) -> None:
-    none = RecurrentConfig("none", 8)
-    model = random_model(replace(TINY, speaker_rnn=none, dialogue_rnn=none))
-    readings, _ = silence_readings(tiny_collection)
-    reach = receptive_field(TINY.encoder).size
-    pasts_s = [(reach + 1) / 50, (reach - 1) / 50, past.ALL]
-    enough, one_less, everything = past.score_with_past(model, tiny_collection, readings, pasts_s)
-    np.testing.assert_allclose(enough, everything, atol=1e-4)
-    assert np.abs(one_less - everything).max() > 1e-3
 
 
 def test_sound_is_averaged_in_the_windows_before_a_moment(tiny_collection: Collection) -> None:
@@ -139,13 +124,6 @@ def test_enough_past_is_where_differences_end() -> None:
     assert enough(same, same, same) == 0.5
     assert enough(unknown, same, same) is None
     assert enough(differs, unknown, same, close=0.1) == 1.0
-
-
-@pytest.mark.parametrize("past_s", [0.0, -1.0, math.nan])
-def test_a_past_of_less_than_a_step_is_refused(past_s: float, tiny_collection: Collection) -> None:
-    readings, _ = silence_readings(tiny_collection)
-    with pytest.raises(ConfigError, match=r"at least a step of the network, 0\.02 s"):
-        past.score_with_past(random_model(TINY), tiny_collection, readings, [past_s])
 
 
 def test_command_draws_and_writes(

@@ -13,6 +13,7 @@ from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.memory.readings import (
     decisive_readings,
     floor_logits,
+    in_steps,
     log_mel,
     silence_readings,
     sound_at,
@@ -110,3 +111,9 @@ def test_dialogues_without_shifts_are_refused(tmp_path: Path) -> None:
         silence_readings(collection)
     with pytest.raises(ConfigError, match="somebody speaks next"):
         decisive_readings(collection, 5)
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
+def test_less_than_a_step_or_no_end_is_refused(seconds: float) -> None:
+    with pytest.raises(ConfigError, match=r"a reach of at least a step of the network, 0\.02 s"):
+        in_steps(random_model(TINY), seconds, "a reach")
