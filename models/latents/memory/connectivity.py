@@ -124,12 +124,11 @@ def connectivity(
 
 @dataclass(frozen=True)
 class Connectivity:
-    """Magnitudes of gradients of many silences, of 2 KINDS, read at K moments.
+    """Magnitudes of gradients of many silences, of 2 KINDS, read at the K moments INTO_S.
 
     R lags are counted in mel frames at 50 Hz, the newest first; C are the CHANNELS.
     """
 
-    into_s: tuple[float, ...]  # the moments, from the silence's start
     encoder_frames: int  # that the encoder alone reaches
     picture: Floats  # means, (K, 2, R, C, M); NaN where no silence has so much before it
     sums: Floats  # over bands and silences of each dialogue, (D, K, 2, R, C)
@@ -173,7 +172,6 @@ def connect(
     model: TurnModel,
     collection: Collection,
     reach_s: float = REACH_S,
-    into_s: tuple[float, ...] = INTO_S,
     kept: Path | None = None,
 ) -> Connectivity:
     """Connectivity of every shift and hold.
@@ -181,14 +179,13 @@ def connect(
     Args:
         model, collection: any network, and dialogues with sound.
         reach_s: how far back.
-        into_s: moments, from the silence's start.
         kept: result beside which parts are kept; None keeps none.
     Raises:
         ConfigError: no shifts or no holds, or a network whose only memory is in its features.
     """
     silences, _ = silence_readings(collection)
-    readings = [silence_readings(collection, moment)[0] for moment in into_s]
-    parts = parts_of(kept, collection, model, reach_s, into_s)
+    readings = [silence_readings(collection, moment)[0] for moment in INTO_S]
+    parts = parts_of(kept, collection, model, reach_s, INTO_S)
     picture, rows = np.zeros(()), []
     for number in bar(np.unique(silences.number).tolist(), "connectivity", "dialogue"):
         chosen = [moments.only(moments.of(number)) for moments in (silences, *readings)]
@@ -197,7 +194,6 @@ def connect(
         rows.append((part["sums"].sum(axis=-1), part["counts"], part["half_s"], part["said"]))
     sums, counts, half_s, said = zip(*rows, strict=True)
     return Connectivity(
-        into_s,
         receptive_field(model.config.encoder).size,
         _means(picture, np.sum(counts, axis=0)[..., None]),
         np.array(sums),

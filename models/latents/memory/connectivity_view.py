@@ -17,14 +17,13 @@ from ..drawing import heading, listed
 from ..options import add_out, check_files, option, shown
 from ..parts import Parts, parts_beside
 from ..views import COLOURS, LIGHT, View, legend_below, picture
-from .connectivity import CHANNELS, KINDS, REACH_S, Connectivity, connect
+from .connectivity import CHANNELS, INTO_S, KINDS, REACH_S, Connectivity, connect
 from .drawing import in_words, mel_image, readable, seconds_axis
 
 if TYPE_CHECKING:
     from ...turn_model import TurnModel
 
 NAMED_HZ = (100, 250, 500, 1000, 2000, 4000)
-TICKS_S = (50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02)
 SHORTEST_FRAME = 0.5  # where the newest frame begins on a logarithmic axis of lags
 STRAIGHT = 0.95  # R squared from which a tail counts as one exponential on a plateau
 LEAST_PLATEAU = 0.001  # of the newest second's magnitude, to be called one
@@ -59,10 +58,7 @@ def view_connectivity(
 ) -> View:
     """Draw the connectivity of shifts and holds (`connectivity.connect`).
 
-    Args:
-        collection, model, out, name: see drawing.py.
-        reach_s: how far back.
-        npz: numbers to write; parts are kept beside it while the work lasts.
+    `npz` is written with the numbers; parts are kept beside it while the work lasts.
     """
     found = connect(model, collection, reach_s, kept=npz)
     title = f"Connectivity of {name or collection.about.model}: what p(shift) listens to"
@@ -83,7 +79,7 @@ def describe(found: Connectivity) -> str:
     short = len(silences) - int(found.counts[:, 0, :, -1].sum())
     curves = np.nan_to_num(found.curves[0])  # (kinds, R, channels)
     figures = {"silences with less before them": str(short or "")}
-    for moment, into_s in enumerate(found.into_s):
+    for moment, into_s in enumerate(INTO_S):
         for kind, name in enumerate(KINDS):
             times = (found.time_within(moment, kind, share) for share in (0.5, 0.9))
             half, most = (in_words(time, ".2f", " s") for time in times)
@@ -128,7 +124,8 @@ def _shares(part: Any, whole: Any) -> str:
 
 def _draw_pictures(found: Connectivity, features: FeatureConfig, panels: Any) -> None:
     """Mel bands against lags: a row of KINDS, a column of CHANNELS; one scale for all four."""
-    top = float(np.nanpercentile(found.picture[0], 99.9)) or 1
+    means = np.ma.masked_invalid(found.picture[0])
+    top = float(np.percentile(means.compressed(), 99.9)) or 1
     low, high, bins = features.low_hz, features.high_hz, features.mel_bins
     ends = np.log10(1 + low / 700), np.log10(1 + high / 700)  # of HTK's scale
     centres = 700 * (10 ** np.linspace(*ends, bins + 2)[1:-1] - 1)
@@ -136,11 +133,10 @@ def _draw_pictures(found: Connectivity, features: FeatureConfig, panels: Any) ->
     labels = [f"{hz / 1000:g} kHz" if hz >= 1000 else f"{hz} Hz" for hz in named]
     mesh: Any = None
     for kind, channel in np.ndindex(2, 2):
-        panel, values = panels[kind][channel], found.picture[0, kind, :, channel]
-        title = f"{KINDS[kind]}s, {CHANNELS[channel]}, {_when(found.into_s[0])}"
-        shown = np.ma.masked_invalid(values)
+        panel, shown = panels[kind][channel], means[kind, :, channel]
+        title = f"{KINDS[kind]}s, {CHANNELS[channel]}, {_when(INTO_S[0])}"
         mesh = mel_image(panel, _lag_edges(found), shown, title, cmap="magma_r", vmin=0, vmax=top)
-        _lag_axis(found, found.into_s[0], panel)
+        _lag_axis(found, INTO_S[0], panel)
         panel.set_yticks(np.interp(named, centres, np.arange(bins) + 0.5), labels)
     bar = panels[0][0].figure.colorbar(mesh, ax=list(np.ravel(panels)), pad=0.01, extend="max")
     bar.set_label("mean |gradient|", fontsize=8.5)
@@ -149,7 +145,7 @@ def _draw_pictures(found: Connectivity, features: FeatureConfig, panels: Any) ->
 
 def _draw_curves(found: Connectivity, moment: int, panel: Any) -> None:
     """Sum over bands of every frame, of each kind and channel, with the half-lives."""
-    edges_s, into_s, curves = _lag_edges(found), found.into_s[moment], found.curves[moment]
+    edges_s, into_s, curves = _lag_edges(found), INTO_S[moment], found.curves[moment]
     for kind, channel in np.ndindex(2, 2):
         look = {"color": COLOURS[KINDS[kind]], "linestyle": (0, (4, 1.5)) if channel else "-"}
         look |= {"label": f"{KINDS[kind]}s, {CHANNELS[channel]}", "linewidth": 1.6}
@@ -178,8 +174,7 @@ def _draw_curves(found: Connectivity, moment: int, panel: Any) -> None:
 def _lag_axis(found: Connectivity, into_s: float, panel: Any) -> None:
     """Seconds before the moment, with the encoder's reach and the silence's start."""
     edges_s = _lag_edges(found)
-    ticks = {tick: f"{tick:g}" for tick in TICKS_S if tick <= edges_s[-1]}
-    seconds_axis(panel, "seconds before (logarithmic)", ticks)
+    seconds_axis(panel, "seconds before (logarithmic)", edges_s[-1], {})
     panel.set_xlim(edges_s[-1], edges_s[0])
     look = {"fontsize": 7.5, "rotation": 90, "va": "top", "ha": "right", "color": LIGHT.ink}
     look["path_effects"] = readable()
@@ -197,7 +192,7 @@ def _lag_edges(found: Connectivity) -> Any:
 
 
 def _save(found: Connectivity, path: Path) -> None:
-    kinds, moments = range(len(KINDS)), range(len(found.into_s))
+    kinds, moments = range(len(KINDS)), range(len(INTO_S))
     decays = [[found.decay(moment, kind) for kind in kinds] for moment in moments]
     half, most = (
         [[astuple(found.time_within(at, kind, share)) for kind in kinds] for at in moments]
@@ -205,7 +200,7 @@ def _save(found: Connectivity, path: Path) -> None:
     )
     np.savez_compressed(
         path,
-        into_s=found.into_s,
+        into_s=INTO_S,
         rate_hz=FRAME_RATE_HZ,
         encoder_frames=found.encoder_frames,
         picture=found.picture.astype(np.float32),

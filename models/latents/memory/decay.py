@@ -1,10 +1,9 @@
 """How a curve of magnitudes over lags falls: half-life and plateau, at any reach.
 
-The share of the area within the reach says little: with a plateau, which does not fall as far as it
-was looked at, it grows with the reach; where the reach is short, what lies beyond is missing. So an
-exponential on a plateau, a exp(-t / tau) + c, is fitted to the lags beyond the newest ones. A curve
-that still falls at its end has no plateau; its tail alone says how it goes on. Times are of what
-lies above the plateau: the curve itself within the reach, and the exponential beyond it.
+The share of the area depends on the reach, so an exponential on a plateau, a exp(-t / tau) + c, is
+fitted to the lags beyond the newest ones. A curve that still falls at its end has no plateau; its
+tail alone says how it goes on. Times are of what lies above the plateau: the curve itself within
+the reach, and the exponential beyond it.
 """
 
 from __future__ import annotations

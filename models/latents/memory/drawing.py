@@ -1,13 +1,13 @@
 """What pictures and captions of several views of this folder are made of.
 
-Every such view takes a collection of dialogues with sound, any network, the .png to write and a
-name of the network, which is that of the collection's unless given.
+Every such view takes a collection of dialogues with sound, any network, the .png `out` to write,
+and the network's name, which is the collection's unless given. Silences without shifts or without
+holds are a ConfigError.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from ...evaluation.measures import Estimate
 from ..drawing import heading
 from ..views import LIGHT
+
+TICKS_S = (0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32)
 
 
 def mel_image(
@@ -27,8 +29,9 @@ def mel_image(
     return panel.pcolormesh(edges, np.arange(values.shape[1] + 1), values.T, **look)
 
 
-def seconds_axis(panel: Any, title: str, ticks: Mapping[float, str]) -> None:
-    """Make a panel's axis one of seconds, logarithmic, with ticks only where they are named."""
+def seconds_axis(panel: Any, title: str, longest: float, named: dict[float, str]) -> None:
+    """Make a panel's axis one of seconds, logarithmic, with ticks up to the longest and `named`."""
+    ticks = {tick: f"{tick:g}" for tick in TICKS_S if tick <= longest} | named
     panel.set_xscale("log")
     panel.set_xticks(list(ticks), list(ticks.values()))
     panel.minorticks_off()

@@ -30,7 +30,7 @@ from ..views import View, picture
 from .drawing import mel_image
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from ...encoder import Encoder
 
@@ -209,9 +209,8 @@ def measure_reach(
     given = MARGIN * stride
     steps = -(-field.size // stride) + 2 * MARGIN
     depths, heard = all_ones(config, mel_bins, given, steps)
-    step = steps - MARGIN - 1
-    gradient = encoder_gradient(encoder, mel_bins, step, steps)
-    end = (step + 1) * stride - 1
+    gradient = encoder_gradient(encoder, mel_bins, steps - MARGIN - 1, steps)
+    end = (steps - MARGIN) * stride - 1
     return EncoderReach(name, config, field, depths, given, heard, end, gradient)
 
 
@@ -229,13 +228,15 @@ def all_ones(
     mel = torch.zeros(1, steps * config.stride, mel_bins, dtype=torch.float64)
     mel[:, given] = 1.0
     heard, stacks = {"input": mel}, encoder.stacks
-    layers: dict[str, Any] = {"first layer": encoder.first}
+
+    def keep(name: str, layer: nn.Module) -> None:
+        layer.register_forward_hook(lambda *call: heard.update({name: call[2][0]}))
+
+    keep("first layer", encoder.first)
     for number, stack in enumerate(stacks.children(), 1):
         of_stack = f"stack {number}, " if len(stacks) > 1 else ""
-        blocks = enumerate(stack.children(), 1)
-        layers |= {f"{of_stack}block {depth}": block for depth, block in blocks}
-    for name, layer in layers.items():
-        layer.register_forward_hook(lambda *call, name=name: heard.update({name: call[2][0]}))
+        for depth, block in enumerate(stack.children(), 1):
+            keep(f"{of_stack}block {depth}", block)
     with torch.inference_mode():
         heard["output"], _ = encoder(mel, _zeros(encoder.state_shapes(), mel))
     sums = np.full((len(heard), mel.shape[1]), np.nan)

@@ -76,7 +76,6 @@ def view_moment(
     """Draw one moment beside its sound.
 
     Args:
-        collection, model, out, name: see drawing.py.
         at_s: the moment, in seconds of the dialogue.
         dialogue: its id; None is the first.
         speaker: whose taking the floor is asked for; None is who did not speak last.
@@ -136,9 +135,7 @@ def describe(found: MomentGradient) -> str:
     half_s = float(np.interp(summed[-1] / 2, summed, at_s - found.edges_s[::-1]))
     own = float(size[:, found.speaker].sum() / size.sum()) if size.any() else float("nan")
     figures = {
-        f"Chance at {at_s:g} s that speaker {found.speaker} is the next to hold the floor": (
-            f"{found.p_next[-1]:.2f}"
-        ),
+        f"Chance at {at_s:g} s that speaker {found.speaker} is next": f"{found.p_next[-1]:.2f}",
         "half of the summed magnitude lies in the last": f"{half_s:.2f} s",
         f"share in the channel of speaker {found.speaker}": f"{own:.0%}",
     }

@@ -54,13 +54,9 @@ def view_oracles(
     numbers: Path | None = None,
     name: str = "",
 ) -> list[View]:
-    """Draw the errors that go away, step by step and one by one (`oracles.ask`).
+    """Draw the errors that go away (`oracles.ask`), and write the `numbers`, .json.
 
     Where only some of the dialogues have text, theirs are drawn into a second one, NAME.text.png.
-
-    Args:
-        collection, model, out, name: see drawing.py.
-        numbers: .json to write.
     """
     views: list[View] = []
     table: dict[str, Any] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
 from dataclasses import astuple
 from itertools import chain
 from pathlib import Path
@@ -42,7 +41,6 @@ TITLES = {
 }
 NOTHING = Estimate(math.nan, math.nan, math.nan)
 CLOSE_AUC = 0.01
-TICKS_S = (0.02, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32)
 
 # By system and seconds of past, those of FIGURES that are known: of `judge` at shifts and holds,
 # and, with `holder_` before them, at moments drawn from all that matter. COUNTING hears nothing; a
@@ -76,31 +74,23 @@ def view_past(
     out: Path,
     *,
     table: Path | None = None,
-    pasts_s: Sequence[float] = PASTS_S,
     moments: int = MOMENTS,
     name: str = "",
 ) -> View:
-    """Draw quality against the amount of past; parts are kept beside it while the work lasts.
+    """Draw quality against the amount of past, and write the `table`, .csv.
 
-    Each baseline is fitted on the other dialogues, and left out if these lack shifts or holds.
-
-    Args:
-        collection, model, out, name: see drawing.py.
-        table: .csv to write.
-        pasts_s: rising, ALL last.
-        moments: drawn for the loss of the next holder; 0 draws none.
-    Raises:
-        ConfigError: no shifts or no holds.
+    Parts are kept beside it while the work lasts. Each baseline is fitted on the other dialogues,
+    and left out if these lack shifts or holds. No `moments` leave out the loss of the next holder.
     """
     silences, _ = silence_readings(collection)
-    said = past.score_with_past(model, collection, silences, pasts_s, out)
+    said = past.score_with_past(model, collection, silences, PASTS_S, out)
     whole, kept = said[-1], out.with_suffix(".moments")
     found: Table = {NETWORK: {}, BASELINE: {}}
-    for past_s, row in zip(pasts_s, said, strict=True):
+    for past_s, row in zip(PASTS_S, said, strict=True):
         found[NETWORK][past_s] = judge(row, whole, silences)
     if moments:
         drawn = decisive_readings(collection, moments)
-        said = past.score_with_past(model, collection, drawn, pasts_s, kept)
+        said = past.score_with_past(model, collection, drawn, PASTS_S, kept)
         for figures, row in zip(found[NETWORK].values(), said, strict=True):
             holder = judge(row, said[-1], drawn)
             figures.update({f"holder_{name}": holder[name] for name in ("loss", "loss_gained")})
@@ -119,7 +109,14 @@ def view_past(
         for panel, measure in zip(panels, TITLES, strict=True):
             _draw(found, measure, panel)
     if table is not None:
-        _write(found, table)
+        header = [f"{figure}{end}" for figure in FIGURES for end in ("", "_low", "_high")]
+        rows: list[list[str | float]] = []
+        for system, by_past in found.items():
+            for past_s, figures in by_past.items():
+                values = [astuple(figures.get(name, NOTHING)) for name in FIGURES]
+                heard = "all" if past_s == ALL else f"{past_s:g}"
+                rows.append([system, heard, *chain.from_iterable(values)])
+        write_rows(table, ("system", "past_s", *header), rows)
     for path in (out, kept):
         Parts(parts_beside(path), "").remove()
     return View(out, title, caption)
@@ -198,18 +195,6 @@ def _draw(found: Table, measure: str, panel: Any) -> None:
             panel.axhline(level, color=colour, linewidth=1.2, linestyle=dashes, label=label)
     if measure == "auc":
         panel.axhline(0.5, color=LIGHT.faint, linewidth=1, linestyle=":", label="chance")
-    ticks = {tick: f"{tick:g}" for tick in TICKS_S if 2 * tick <= end} | {end: "all"}
-    seconds_axis(panel, "seconds of past heard (logarithmic)", ticks)
+    seconds_axis(panel, "seconds of past heard (logarithmic)", end / 2, {end: "all"})
     heading(panel, TITLES[measure], 10)
     legend_below(panel, columns=1)
-
-
-def _write(found: Table, path: Path) -> None:
-    header = [f"{figure}{end}" for figure in FIGURES for end in ("", "_low", "_high")]
-    rows: list[list[str | float]] = []
-    for system, by_past in found.items():
-        for past_s, figures in by_past.items():
-            values = [astuple(figures.get(name, NOTHING)) for name in FIGURES]
-            heard = "all" if past_s == ALL else f"{past_s:g}"
-            rows.append([system, heard, *chain.from_iterable(values)])
-    write_rows(path, ("system", "past_s", *header), rows)

@@ -113,10 +113,8 @@ def silence_readings(
             f"expected dialogues with shifts and holds, got {happened.sum()} shifts and "
             f"{(~happened).sum()} holds"
         )
-    frames = [
-        round(collection.frame_count(number) * FRAME_RATE_HZ / collection.frame_rate_hz)
-        for number in range(len(collection.dialogues))
-    ]
+    rate = FRAME_RATE_HZ / collection.frame_rate_hz
+    frames = [round(collection.frame_count(n) * rate) for n in range(len(collection.dialogues))]
     heard = [
         last_frame_at(round(event.start_s * FRAME_RATE_HZ), into_s, frames[event.number]) + 1
         for event in events

@@ -1,12 +1,11 @@
 """`turnstream latents learning`: what a network learns first, from the snapshots of its run.
 
 The answers at moments drawn as the training loss weighs them are compared with those of baselines
-that see the last n frames alone (past.py), by the symmetric KL divergence and by the mean loss. A
-network that is unsure is near to a baseline that is unsure, so the order of learning is read from
-divergences in which the network's confidence is matched to the baseline's: if short-range
-dependencies are learned first, it is nearest to a short-sighted baseline early, and to a far-
-sighted one later. That is said only where an interval over dialogues shows it, and only of a
-network above chance.
+that see the last n frames alone (past.py). A network that is unsure is near to a baseline that is
+unsure, so the order of learning is read from divergences in which their confidence is matched: if
+short-range dependencies are learned first, the network is nearest to a short-sighted baseline
+early, and to a far-sighted one later. That is said only where an interval over dialogues shows it,
+of a network above chance.
 
 Source: Karpathy, Johnson & Fei-Fei 2016, section 4.4, for turn-taking.
 """
@@ -228,8 +227,7 @@ def describe(found: Learning) -> str:
         "order": _verdict(found),
         "loss with all the past": f"{first[-1]:.3f} at first, {last[-1]:.3f} at the end",
         f"at the end with {HEARD[1]}, and with {HEARD[0]}": f"{last[1]:.3f} and {last[0]:.3f}",
-        "of a coin, and of knowing only how often each speaker comes next": f"{np.log(2):.3f} and "
-        f"{share.mean():.3f}",
+        "of a coin, and of the share of each speaker": f"{np.log(2):.3f} and {share.mean():.3f}",
         f"at the end against the best baseline, {losses[best]:.3f}": in_words(against, "+.3f"),
     }
     quality = "" if found.quality is None else found.quality.in_words()

@@ -115,7 +115,7 @@ def test_averages_are_those_of_single_silences(tiny_collection: Collection) -> N
     model, reach_s = random_model(TINY), 4.4  # further than the first silence goes back
     mels = [log_mel(model, sound_at(tiny_collection, number, 16000)) for number in range(3)]
     found = connect(model, tiny_collection, reach_s)
-    for moment, into_s in enumerate(found.into_s):
+    for moment, into_s in enumerate(subject.INTO_S):
         readings, events = silence_readings(tiny_collection, into_s)
         single = np.full((len(events), 220, 2, 16), np.nan)
         asked = zip(readings.steps(50).tolist(), readings.speaker.tolist(), strict=True)
@@ -152,9 +152,10 @@ def leaky(half_life_s: float) -> TurnModel:
 
 @pytest.mark.parametrize("reach_s", [2.0, 4.0, 60.0])
 def test_a_planted_memory_has_its_half_life_at_any_reach(
-    tiny_collection: Collection, reach_s: float
+    tiny_collection: Collection, reach_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = connect(leaky(0.6), tiny_collection, reach_s, into_s=(0.25,))
+    monkeypatch.setattr(subject, "INTO_S", (0.25,))
+    found = connect(leaky(0.6), tiny_collection, reach_s)
     for kind in (0, 1):
         decay = found.decay(0, kind)
         assert decay.constant_s[0] * np.log(2) == pytest.approx(0.6, rel=0.2)

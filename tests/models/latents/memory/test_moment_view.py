@@ -34,8 +34,8 @@ def test_the_sound_the_gradient_and_what_is_said_end_at_the_moment(
 @pytest.mark.parametrize(
     ("options", "status", "words"),
     [
-        ("--at 7.25", 0, "that speaker 1 is the next to hold the floor"),
-        ("--at 7.25 --speaker 0", 0, "that speaker 0 is the next to hold the floor"),
+        ("--at 7.25", 0, "that speaker 1 is next:"),
+        ("--at 7.25 --speaker 0", 0, "that speaker 0 is next:"),
         ("--at 0.2", 2, "expected a moment before which somebody has spoken"),
         ("--at 30", 2, "expected a step of the dialogue's 1000, got 1499"),
         ("--at 5 --dialogue x", 2, "expected one of the 3 dialogues of the collection"),

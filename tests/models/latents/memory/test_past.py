@@ -159,9 +159,9 @@ def test_baselines_that_cannot_be_fitted_are_left_out(
         found = replace(readings, happened=readings.happened & (readings.number == 1))
         complaint = "the dialogues that some would be fitted on have only shifts"
     monkeypatch.setattr(past_view, "silence_readings", lambda _: (found, events))
-    given = {"pasts_s": (0.1, 1.0, past.ALL), "moments": 0}
+    monkeypatch.setattr(past_view, "PASTS_S", (0.1, 1.0, past.ALL))
     out = tmp_path / "past.png"
-    view = past_view.view_past(tiny_collection, random_model(TINY), out, **given)
+    view = past_view.view_past(tiny_collection, random_model(TINY), out, moments=0)
     assert complaint in view.caption
     assert "nan" not in view.caption
     assert view.path.stat().st_size > 10_000
