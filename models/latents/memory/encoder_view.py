@@ -130,12 +130,9 @@ def encoder_picture(
     *,
     numbers: Path | None = None,
 ) -> View:
-    """Draw what an encoder sees, and small ones that explain it.
+    """Draw what an encoder sees (None has random weights), and small ones that explain it.
 
-    Args:
-        name, features, config: of the network and its encoder.
-        encoder: with its weights; None takes random ones.
-        out, numbers: .png, and .json, to write.
+    The picture `out` is a .png file; `numbers` is a .json file.
     """
     own = measure_reach(name, config, features.mel_bins, encoder)
     examples = [measure_reach(words, example, EXAMPLE_BINS) for words, example in EXAMPLES.items()]

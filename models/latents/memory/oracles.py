@@ -117,12 +117,10 @@ def ask(
 def combine(readings: Readings, known: Mapping[str, Floats]) -> Asked:
     """All ways to ask about some silences; those that cannot be fitted are left out.
 
-    Args:
-        readings: E silences.
-        known: of each silence, (E, ...): the network's log-odds "whole", and "short" and "one
-            channel" when it hears only the last SHORT_S or the speaker before; the features
-            "activity" (`activity_features`), "length" of the silence (logarithm) and, if any text
-            is known, "words" (does it end as a question, or as a statement?).
+    Of each silence, (E, ...), there are `known` the network's log-odds "whole", and "short" and
+    "one channel" when it hears only the last SHORT_S or the speaker before; the features "activity"
+    (`activity_features`), "length" of the silence (logarithm) and, if any text is known, "words"
+    (does it end as a question, or as a statement?).
     """
     asked = Asked(readings, [], [])
     whole, short, newest = known["whole"], known["short"], known["whole"]

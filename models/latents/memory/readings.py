@@ -1,8 +1,5 @@
 """Moments of dialogues at which a network is asked who holds the floor next, with what happened,
-and the sound up to them.
-
-Only who spoke when is taken from a collection: any network can be asked, whatever its layers or
-frame rate.
+and the sound up to them. Only who spoke when is taken from a collection: any network can be asked.
 """
 
 from __future__ import annotations
