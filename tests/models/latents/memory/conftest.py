@@ -1,7 +1,5 @@
 """The tiny network's views, as the command line makes them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -9,12 +9,7 @@ from torch import Tensor
 from turnstream.models.config import ModelConfig, RecurrentConfig
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.memory import connectivity as subject
-from turnstream.models.latents.memory.connectivity import (
-    connect,
-    connectivity,
-    logit_gradients,
-    states_before,
-)
+from turnstream.models.latents.memory.connectivity import connect, connectivity, states_before
 from turnstream.models.latents.memory.connectivity_view import describe
 from turnstream.models.latents.memory.decay import fit_decay
 from turnstream.models.latents.memory.readings import log_mel, silence_readings, sound_at
@@ -74,7 +69,8 @@ def test_beyond_the_receptive_field_only_a_recurrent_layer_reaches() -> None:
 def test_is_zero_in_the_future(config: ModelConfig) -> None:
     model, end = exact(config), 10 * config.encoder.stride
     mel, state = mel_of(model, 15)[None], model.init_mel_state(1)
-    gradient = logit_gradients(model, mel, state, torch.tensor([[9]]), torch.tensor([0]))[0, 0]
+    asked = torch.tensor([[9]]), torch.tensor([0])
+    gradient = subject.logit_gradients(model, mel, state, *asked)[0, 0]
     assert gradient[:, end:].abs().max() == 0
     assert gradient[:, :end].abs().max() > 0
 
@@ -95,7 +91,8 @@ def test_the_state_before_the_reach_is_the_true_one() -> None:
     near, far = connectivity(model, mel, 99, 1, 0.4), connectivity(model, mel, 99, 1, 2.0)
     torch.testing.assert_close(near, far[-len(near) :], rtol=1e-9, atol=1e-12)
     late, state = mel[None, :, 80:], model.init_mel_state(1)
-    forgotten = logit_gradients(model, late, state, torch.tensor([[19]]), torch.tensor([1]))[0, 0]
+    asked = torch.tensor([[19]]), torch.tensor([1])
+    forgotten = subject.logit_gradients(model, late, state, *asked)[0, 0]
     assert (forgotten.transpose(0, 1) - near).abs().max() > 1e-3 * near.abs().max()
 
 

@@ -57,15 +57,12 @@ def test_both_measurements_agree_with_the_configuration(name: str) -> None:
     assert reach.is_causal
     assert reach.offsets_with_gradient == receptive_field(CONFIGS[name]).offsets
     assert reach.agrees
-    assert reach.depths[0] == "input"
-    assert reach.depths[-1] == "output"
+    assert (reach.depths[0], reach.depths[-1]) == ("input", "output")
 
 
 def test_a_second_stack_fills_the_holes_of_the_first() -> None:
-    holes = subject.measure_reach("", subject.EXAMPLES["dilation 4 leaves holes"], BINS)
-    filled = subject.measure_reach(
-        "", subject.EXAMPLES["two stacks added: the second fills the holes"], BINS
-    )
+    names = ("dilation 4 leaves holes", "two stacks added: the second fills the holes")
+    holes, filled = (subject.measure_reach("", subject.EXAMPLES[name], BINS) for name in names)
     assert holes.offsets_with_gradient == (0, 4, 8)
     assert filled.offsets_with_gradient == tuple(range(9))
 

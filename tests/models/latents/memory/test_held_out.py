@@ -7,11 +7,7 @@ from sklearn.preprocessing import StandardScaler
 
 from turnstream.models.evaluation.measures import auc
 from turnstream.models.latents.memory import held_out
-from turnstream.models.latents.memory.held_out import (
-    fit_linear,
-    held_out_log_odds,
-    is_fittable,
-)
+from turnstream.models.latents.memory.held_out import fit_linear, held_out_log_odds, is_fittable
 from turnstream.stream.errors import ConfigError
 
 
@@ -27,16 +23,13 @@ def test_equals_scikit_learns_pipeline(balanced: bool, monkeypatch: pytest.Monke
     monkeypatch.setattr(held_out, "PENALTIES", (0.3,))
     features, happened, dialogue = events()
     happened[:60] |= np.random.default_rng(1).random(60) < 0.3
-    pipeline = make_pipeline(
-        StandardScaler(),
-        LogisticRegression(C=0.3, class_weight="balanced" if balanced else None, max_iter=1000),
-    )
-    expected = cross_val_predict(
-        pipeline, features, happened, groups=dialogue, cv=GroupKFold(6), method="decision_function"
-    )
-    np.testing.assert_allclose(
-        held_out_log_odds(features, happened, dialogue, balanced=balanced), expected, atol=1e-6
-    )
+    kinds = "balanced" if balanced else None
+    fitted = LogisticRegression(C=0.3, class_weight=kinds, max_iter=1000)
+    given = {"groups": dialogue, "cv": GroupKFold(6), "method": "decision_function"}
+    pipeline = make_pipeline(StandardScaler(), fitted)
+    expected = cross_val_predict(pipeline, features, happened, **given)
+    found = held_out_log_odds(features, happened, dialogue, balanced=balanced)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_what_only_tells_dialogues_apart_tells_nothing_of_others() -> None:

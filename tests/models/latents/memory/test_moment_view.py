@@ -16,9 +16,7 @@ from ....networks import TINY, random_model
 from .conftest import Run
 
 
-def test_the_sound_the_gradient_and_what_is_said_end_at_the_moment(
-    tiny_collection: Collection,
-) -> None:
+def test_sound_gradient_and_what_is_said_end_at_the_moment(tiny_collection: Collection) -> None:
     model = random_model(TINY)
     found = moment_gradient(model, tiny_collection, 0, 7.26, speaker=1, seconds=1.0)
     assert found.edges_s[[0, -1]] == pytest.approx([6.26, 7.26])

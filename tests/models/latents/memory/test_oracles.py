@@ -9,12 +9,7 @@ from turnstream.models.latents.collect import load_network
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.memory import oracles
 from turnstream.models.latents.memory.oracles_view import describe
-from turnstream.models.latents.memory.readings import (
-    Readings,
-    floor_logits,
-    silence_readings,
-    sound_at,
-)
+from turnstream.models.latents.memory.readings import Readings, silence_readings, sound_at
 
 from ....networks import TINY, random_model
 from .conftest import Run
@@ -112,14 +107,14 @@ def test_only_the_speaker_before_is_heard(tiny_collection: Collection) -> None:
     assert words == ""
     ways = {way.name: way.log_odds for way in asked.alone}
     assert "words: question or statement" in ways  # all dialogues have text
-    whole, one = ways["the network"], ways["hears only the speaker before"]
+    whole, alone = ways["the network"], ways["hears only the speaker before"]
     for place, event in [pair for pair in enumerate(events) if pair[1].number < 2]:
         audio = sound_at(tiny_collection, event.number, 16000)
-        reading = readings.only(np.array([place]))
-        assert whole[place] == pytest.approx(floor_logits(model, audio, reading)[0], abs=1e-4)
+        one = readings.only(np.array([place]))
+        assert oracles.floor_logits(model, audio, one) == pytest.approx(whole[place], abs=1e-4)
         audio[1 - event.speaker] = 0
-        assert one[place] == pytest.approx(floor_logits(model, audio, reading)[0], abs=1e-4)
-    assert np.abs(whole - one).max() > 0.01
+        assert oracles.floor_logits(model, audio, one) == pytest.approx(alone[place], abs=1e-4)
+    assert np.abs(whole - alone).max() > 0.01
 
 
 def test_words_are_asked_only_where_there_is_text(
@@ -165,9 +160,7 @@ def test_words_are_not_said_to_be_unknown_where_some_dialogues_have_them(
     assert "left out: words, which nobody knows." in describe(asked, tiny_collection)
 
 
-def test_command_draws_and_writes(
-    latents: Run, tiny_collection: Collection, tmp_path: Path
-) -> None:
+def test_command_draws_and_saves(latents: Run, tiny_collection: Collection, tmp_path: Path) -> None:
     status, said = latents("oracles", "--out oracles.png --json oracles.json")
     table = json.loads((tmp_path / "oracles.json").read_text())["all dialogues"]
     assert table["shifts"] + table["holds"] == len(tiny_collection.events("shift", "hold"))
