@@ -1,72 +1,50 @@
-"""`turnstream latents connectivity`: how far back a network looks when a mutual silence begins, as
-a picture and as half-lives.
-
-turnstream latents connectivity MANIFEST --out connectivity.png [--model RUN]
-    [--npz FILE.npz] [--reach SECONDS]
-"""
+"""`turnstream latents connectivity`: how far back a network looks, as pictures and half-lives."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ....stream.errors import ConfigError
 from ...config import FeatureConfig
-from ...evaluation.measures import Estimate
-from ..collect import (
-    add_model_argument,
-    add_source_argument,
-    name_of,
-    network_to_run,
-    opened_collection,
-)
+from ...dialogues.activity import FRAME_RATE_HZ
+from .. import collect
 from ..collection import Collection
-from ..drawing import listed, many
+from ..drawing import heading, listed
 from ..options import add_out, check_files, option, shown
 from ..parts import Parts, parts_beside
 from ..views import COLOURS, LIGHT, View, legend_below, picture
-from .connectivity import (
-    CHANNELS,
-    KINDS,
-    REACH_S,
-    STRAIGHT,
-    Connectivity,
-    Score,
-    add_of,
-    connect,
-)
+from .connectivity import CHANNELS, INTO_S, KINDS, REACH_S, Connectivity, connect
+from .drawing import in_words, mel_image, readable, seconds_axis
 
 if TYPE_CHECKING:
     from ...turn_model import TurnModel
 
 NAMED_HZ = (100, 250, 500, 1000, 2000, 4000)
 SHORTEST_FRAME = 0.5  # where the newest frame begins on a logarithmic axis of lags
-SHARES = (0.5, 0.9)
-SCORE_WORDS = {"logit": "the logit of p(shift)", "p_shift": "p(shift)"}
+STRAIGHT = 0.95  # R squared from which a tail counts as one exponential on a plateau
 LEAST_PLATEAU = 0.001  # of the newest second's magnitude, to be called one
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `turnstream latents connectivity`."""
-    add_source_argument(parser)
+    collect.add_source_argument(parser)
     add_out(parser, npz="the numbers; with it, an interrupted run can be resumed")
     what = "how far back to look; half-lives hardly depend on it, a plateau needs a long one"
     option(parser, "--reach SECONDS", what, REACH_S)
-    add_of(parser)
-    add_model_argument(parser)
+    collect.add_model_argument(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Draw it, and print what is seen."""
     check_files(args, ".png")
-    with opened_collection(args.source, args.model) as collection:
-        model = network_to_run(collection, args.model)
-        given = {"reach_s": args.reach, "of": args.of, "npz": args.npz}
-        name = name_of(args.model)
-        return shown(view_connectivity(collection, model, args.out, name=name, **given))
+    with collect.opened_collection(args.source, args.model) as collection:
+        model = collect.network_to_run(collection, args.model)
+        given = {"reach_s": args.reach, "npz": args.npz, "name": collect.name_of(args.model)}
+        return shown(view_connectivity(collection, model, args.out, **given))
 
 
 def view_connectivity(
@@ -75,69 +53,51 @@ def view_connectivity(
     out: Path,
     *,
     reach_s: float = REACH_S,
-    of: Score = "logit",
     npz: Path | None = None,
     name: str = "",
 ) -> View:
-    """Connectivity of the shifts and holds of a collection.
+    """Draw the connectivity of shifts and holds (`connectivity.connect`).
 
-    Args:
-        collection: whose dialogues' sound is there.
-        model: any network.
-        out: .png.
-        reach_s, of: see `connectivity.connect`.
-        npz: numbers to write; parts are kept beside it while the work lasts.
-        name: of the network; that of the collection's unless given.
-    Raises:
-        ConfigError: no shifts or no holds, or a network without memory beyond its features.
+    `npz` is written with the numbers; parts are kept beside it while the work lasts.
     """
-    found = connect(model, collection, reach_s, of=of, kept=npz)
-    network = name or collection.about.model
-    title = f"Connectivity of {network}: what {SCORE_WORDS[of]} listens to"
-    caption = describe(found, of)
-    with picture(
-        out, title, caption, (10.5, 8.6), nrows=3, ncols=2, height_ratios=[1, 1, 1.25]
-    ) as panels:
+    found = connect(model, collection, reach_s, kept=npz)
+    title = f"Connectivity of {name or collection.about.model}: what p(shift) listens to"
+    caption, grid = describe(found), {"nrows": 3, "ncols": 2, "height_ratios": [1, 1, 1.25]}
+    with picture(out, title, caption, (10.5, 8.6), **grid) as panels:
         _draw_pictures(found, model.config.features, panels[:2])
         for moment, panel in enumerate(panels[2]):
-            _draw_curves(found, moment, panel, labelled=moment == 0)
+            _draw_curves(found, moment, panel)
     if npz is not None:
         _save(found, npz)
         Parts(parts_beside(npz), "").remove()
     return View(out, title, caption)
 
 
-def describe(found: Connectivity, of: Score = "logit") -> str:
+def describe(found: Connectivity) -> str:
     """Return what is seen: a sentence, and the figures."""
-    shifts, holds = int(found.shift.sum()), int((~found.shift).sum())
-    reach_s = found.picture.shape[2] / found.rate_hz
-    short = shifts + holds - int(found.counts[:, 0, :, -1].sum())
+    reach, frames, silences = found.picture.shape[2], found.encoder_frames, found.silences
+    short = len(silences) - int(found.counts[:, 0, :, -1].sum())
     curves = np.nan_to_num(found.curves[0])  # (kinds, R, channels)
-    frames = found.encoder_frames
-    figures = {"silences with less before them": str(short) if short else ""}
-    for moment, into_s in enumerate(found.into_s):
-        when = f"{into_s:g} s into the silence" if into_s else "at its start"
+    figures = {"silences with less before them": str(short or "")}
+    for moment, into_s in enumerate(INTO_S):
         for kind, name in enumerate(KINDS):
-            times = [_seconds(found.time_within(moment, kind, share)) for share in SHARES]
-            figures[f"{when}, {name}s"] = ", ".join(
-                f"{100 * share:.0f} % within {time}"
-                for share, time in zip(SHARES, times, strict=True)
-            )
-        figures[f"{when}, half-life of shifts against holds"] = _seconds(
-            found.longer_for_shifts(moment), "+"
-        )
+            times = (found.time_within(moment, kind, share) for share in (0.5, 0.9))
+            half, most = (in_words(time, ".2f", " s") for time in times)
+            figures[f"{_when(into_s)}, {name}s"] = f"50 % within {half}, 90 % within {most}"
+        longer = in_words(found.longer_for_shifts(moment), "+.2f", " s")
+        figures[f"{_when(into_s)}, half-life of shifts against holds"] = longer
     figures["in the channel of the speaker before"] = _shares(curves[:, :, :1], curves)
-    encoder = f"in the encoder's reach ({frames / found.rate_hz:.2f} s, marked)"
-    if reach_s * found.rate_hz <= frames:
+    encoder = f"in the encoder's reach ({frames / FRAME_RATE_HZ:.2f} s, marked)"
+    if reach <= frames:
         figures[encoder] = "all that was looked at"
     else:
         figures[encoder] = f"{_shares(curves[:, :frames], curves)}; the rest by recurrence alone"
         figures |= {f"beyond it, {name}s": _tail(found, kind) for kind, name in enumerate(KINDS)}
     return (
-        f"Mean magnitude of the gradient of {SCORE_WORDS[of]} with respect to each log-mel value "
-        f"(per unit, about 17 dB) of the {reach_s:g} s before, over {shifts} shifts and {holds} "
-        f"holds of {many(len(found.sums), 'dialogue')}; intervals are over dialogues. Half-lives "
-        "leave out a plateau, and count how the fall goes on beyond the reach. "
+        "Mean magnitude of the gradient of the logit of p(shift) with respect to each log-mel "
+        f"value (per unit, about 17 dB) of the {reach / FRAME_RATE_HZ:g} s before, over "
+        f"{silences.counted}; intervals are over dialogues. Half-lives leave out a plateau, and "
+        "count how the fall goes on beyond the reach. "
         f"{listed(figures)} {found.quality.in_words()}"
     )
 
@@ -152,192 +112,103 @@ def _tail(found: Connectivity, kind: int) -> str:
     return f"{fall}, {left if share >= LEAST_PLATEAU else 'no plateau yet'}"
 
 
-def _seconds(time: Estimate, sign: str = "") -> str:
-    interval = "" if np.isnan(time.low) else f" ({time.low:{sign}.2f} to {time.high:{sign}.2f})"
-    return f"{time.value:{sign}.2f} s{interval}"
+def _when(into_s: float) -> str:
+    return f"{into_s:g} s into the silence" if into_s else "at the silence's start"
 
 
 def _shares(part: Any, whole: Any) -> str:
-    shares = [_share(part[kind], whole[kind]) for kind in (0, 1)]
-    return ", ".join(f"{share:.0f} % ({name}s)" for share, name in zip(shares, KINDS, strict=True))
-
-
-def _share(part: Any, whole: Any) -> float:
-    return 100 * float(part.sum() / whole.sum()) if whole.sum() > 0 else float("nan")
+    totals = whole.sum(axis=(1, 2))
+    shares = np.divide(part.sum(axis=(1, 2)), totals, out=np.full(2, np.nan), where=totals > 0)
+    return ", ".join(f"{share:.0%} ({name}s)" for share, name in zip(shares, KINDS, strict=True))
 
 
 def _draw_pictures(found: Connectivity, features: FeatureConfig, panels: Any) -> None:
     """Mel bands against lags: a row of KINDS, a column of CHANNELS; one scale for all four."""
-    edges_s = _lag_edges(found)
-    shown = np.ma.masked_invalid(found.picture[0])
-    top = float(np.nanpercentile(found.picture[0], 99.9))
+    means = np.ma.masked_invalid(found.picture[0])
+    top = float(np.percentile(means.compressed(), 99.9)) or 1
+    low, high, bins = features.low_hz, features.high_hz, features.mel_bins
+    ends = np.log10(1 + low / 700), np.log10(1 + high / 700)  # of HTK's scale
+    centres = 700 * (10 ** np.linspace(*ends, bins + 2)[1:-1] - 1)
+    named = [hz for hz in NAMED_HZ if low <= hz <= high]
+    labels = [f"{hz / 1000:g} kHz" if hz >= 1000 else f"{hz} Hz" for hz in named]
     mesh: Any = None
     for kind, channel in np.ndindex(2, 2):
-        panel = panels[kind][channel]
-        panel.grid(visible=False)
-        mesh = panel.pcolormesh(
-            edges_s,
-            np.arange(features.mel_bins + 1),
-            shown[kind, :, channel].T,
-            cmap="magma_r",
-            vmin=0,
-            vmax=top or 1,
-            rasterized=True,
-        )
-        _mark(found, found.into_s[0], panel, LIGHT.ink)
-        rows = np.interp(NAMED_HZ, _band_centres(features), np.arange(features.mel_bins) + 0.5)
-        inside = [features.low_hz <= hz <= features.high_hz for hz in NAMED_HZ]
-        panel.set_yticks(
-            rows[inside],
-            [
-                f"{hz / 1000:g} kHz" if hz >= 1000 else f"{hz} Hz"
-                for hz, there in zip(NAMED_HZ, inside, strict=True)
-                if there
-            ],
-        )
-        panel.set_title(
-            f"{KINDS[kind]}s, {CHANNELS[channel]}, {found.into_s[0]:g} s into the silence",
-            fontsize=9.5,
-            color=LIGHT.ink,
-        )
+        panel, shown = panels[kind][channel], means[kind, :, channel]
+        title = f"{KINDS[kind]}s, {CHANNELS[channel]}, {_when(INTO_S[0])}"
+        mesh = mel_image(panel, _lag_edges(found), shown, title, cmap="magma_r", vmin=0, vmax=top)
+        _lag_axis(found, INTO_S[0], panel)
+        panel.set_yticks(np.interp(named, centres, np.arange(bins) + 0.5), labels)
     bar = panels[0][0].figure.colorbar(mesh, ax=list(np.ravel(panels)), pad=0.01, extend="max")
     bar.set_label("mean |gradient|", fontsize=8.5)
     bar.ax.tick_params(labelsize=8)
 
 
-def _draw_curves(found: Connectivity, moment: int, panel: Any, *, labelled: bool) -> None:
+def _draw_curves(found: Connectivity, moment: int, panel: Any) -> None:
     """Sum over bands of every frame, of each kind and channel, with the half-lives."""
-    lags_s = _lag_edges(found)
-    curves = found.curves[moment]
+    edges_s, into_s, curves = _lag_edges(found), INTO_S[moment], found.curves[moment]
     for kind, channel in np.ndindex(2, 2):
-        line = "-" if channel == 0 else (0, (4, 1.5))
-        panel.stairs(
-            curves[kind, :, channel],
-            lags_s,
-            baseline=None,
-            color=COLOURS[KINDS[kind]],
-            linestyle=line,
-            linewidth=1.6,
-            label=f"{KINDS[kind]}s, {CHANNELS[channel]}",
-        )
-    _mark(found, found.into_s[moment], panel, LIGHT.ink)
+        look = {"color": COLOURS[KINDS[kind]], "linestyle": (0, (4, 1.5)) if channel else "-"}
+        look |= {"label": f"{KINDS[kind]}s, {CHANNELS[channel]}", "linewidth": 1.6}
+        panel.stairs(curves[kind, :, channel], edges_s, baseline=None, **look)
+    _lag_axis(found, into_s, panel)
     panel.set_yscale("log")
     low, high = panel.get_ylim()
     panel.set_ylim(low / 5, high)  # room for the half-lives
-    for kind in (0, 1):
-        half = found.time_within(moment, kind)
+    for kind, name in enumerate(KINDS):
+        half, colour = found.time_within(moment, kind), COLOURS[name]
         if np.isfinite(half.value):
-            at = 0.04 + 0.08 * (1 - kind)
-            reach = (
-                [[half.value - half.low], [half.high - half.value]]
-                if np.isfinite(half.low)
-                else None
-            )
-            shape = "o" if kind == 0 else "s"
-            panel.errorbar(
-                half.value,
-                at,
-                xerr=reach,
-                fmt=shape,
-                color=COLOURS[KINDS[kind]],
-                markersize=6,
-                capsize=3,
-                transform=panel.get_xaxis_transform(),
-                label=f"half-life, {KINDS[kind]}s",
-            )
+            look = {"color": colour, "transform": panel.get_xaxis_transform()}
+            height = 0.12 - 0.08 * kind
+            panel.plot([half.low, half.high], [height, height], marker="|", **look)
+            label = f"half-life, {name}s"
+            panel.plot(half.value, height, "os"[kind], markersize=6, label=label, **look)
         if (plateau := float(found.decay(moment, kind).plateau[0])) > low:
-            panel.axhline(
-                plateau,
-                color=COLOURS[KINDS[kind]],
-                linewidth=0.9,
-                linestyle=":",
-                label=f"plateau, {KINDS[kind]}s, both channels",
-            )
-    when = (
-        f"{found.into_s[moment]:g} s into the silence"
-        if found.into_s[moment]
-        else "at the silence's start"
-    )
-    panel.set_title(f"sum over bands, {when}", fontsize=9.5, color=LIGHT.ink)
+            look = {"color": colour, "linewidth": 0.9, "linestyle": ":"}
+            panel.axhline(plateau, label=f"plateau, {name}s, both channels", **look)
+    heading(panel, f"sum over bands, {_when(into_s)}")
     panel.set_ylabel("|gradient| of a frame", fontsize=9)
-    panel.set_xlabel("seconds before (logarithmic)", fontsize=9)
-    if labelled:
+    if not moment:
         legend_below(panel, columns=2, fontsize=7.5)
 
 
-def _mark(found: Connectivity, into_s: float, panel: Any, ink: str) -> None:
-    """The encoder's reach and the silence's start, on a logarithmic axis of seconds before."""
-    from matplotlib.patheffects import Normal, Stroke
-
+def _lag_axis(found: Connectivity, into_s: float, panel: Any) -> None:
+    """Seconds before the moment, with the encoder's reach and the silence's start."""
     edges_s = _lag_edges(found)
-    panel.set_xscale("log")
+    seconds_axis(panel, "seconds before (logarithmic)", edges_s[-1], {})
     panel.set_xlim(edges_s[-1], edges_s[0])
-    panel.set_xticks(
-        [tick for tick in (50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02) if tick <= edges_s[-1]],
-        minor=False,
-    )
-    panel.xaxis.set_major_formatter("{x:g}")
-    panel.minorticks_off()
-    stroke = [Stroke(linewidth=2.5, foreground=LIGHT.paper), Normal()]
-    words = {
-        "fontsize": 7.5,
-        "rotation": 90,
-        "va": "top",
-        "ha": "right",
-        "transform": panel.get_xaxis_transform(),
-        "color": ink,
-        "path_effects": stroke,
-    }
-    panel.axvline(found.encoder_frames / found.rate_hz, color=ink, linewidth=1, linestyle=":")
-    panel.text(found.encoder_frames / found.rate_hz, 0.98, "encoder's reach", **words)
+    look = {"fontsize": 7.5, "rotation": 90, "va": "top", "ha": "right", "color": LIGHT.ink}
+    look["path_effects"] = readable()
+    marks = {"encoder's reach": (found.encoder_frames / FRAME_RATE_HZ, ":")}
     if into_s:
-        panel.axvline(into_s, color=ink, linewidth=1, linestyle="--")
-        panel.text(into_s, 0.98, "silence begins", **words)
+        marks["silence begins"] = (into_s, "--")
+    for words, (at_s, dashes) in marks.items():
+        panel.axvline(at_s, color=LIGHT.ink, linewidth=1, linestyle=dashes)
+        panel.text(at_s, 0.98, words, transform=panel.get_xaxis_transform(), **look)
 
 
 def _lag_edges(found: Connectivity) -> Any:
     """Seconds before the moment at which frames begin and end, the newest first, (R + 1,)."""
-    edges = np.arange(found.picture.shape[2] + 1, dtype=float)
-    edges[0] = SHORTEST_FRAME
-    return edges / found.rate_hz
-
-
-def _band_centres(features: FeatureConfig) -> Any:
-    """Centres of the mel bands in Hz (HTK scale), (M,)."""
-    low, high = 2595 * np.log10(1 + np.array([features.low_hz, features.high_hz]) / 700)
-    return 700 * (10 ** (np.linspace(low, high, features.mel_bins + 2)[1:-1] / 2595) - 1)
+    return np.array([SHORTEST_FRAME, *range(1, found.picture.shape[2] + 1)]) / FRAME_RATE_HZ
 
 
 def _save(found: Connectivity, path: Path) -> None:
-    try:
-        np.savez_compressed(
-            path,
-            into_s=found.into_s,
-            rate_hz=found.rate_hz,
-            encoder_frames=found.encoder_frames,
-            picture=found.picture.astype(np.float32),
-            curves=found.curves,
-            counts=found.counts.sum(axis=0),
-            shift=found.shift,
-            half_s=found.half_s,
-            half_life_s=[
-                [_values(found.time_within(moment, kind)) for kind in (0, 1)]
-                for moment in range(len(found.into_s))
-            ],
-            plateau_share=[
-                [float(found.decay(moment, kind).plateau_share()[0]) for kind in (0, 1)]
-                for moment in range(len(found.into_s))
-            ],
-            within_90_percent_s=[
-                [_values(found.time_within(moment, kind, 0.9)) for kind in (0, 1)]
-                for moment in range(len(found.into_s))
-            ],
-        )
-    except OSError as error:
-        raise ConfigError(
-            f"expected a file that can be written, got {str(path)!r}: {error.strerror}"
-        ) from None
-
-
-def _values(time: Estimate) -> tuple[float, float, float]:
-    return time.value, time.low, time.high
+    kinds, moments = range(len(KINDS)), range(len(INTO_S))
+    decays = [[found.decay(moment, kind) for kind in kinds] for moment in moments]
+    half, most = (
+        [[astuple(found.time_within(at, kind, share)) for kind in kinds] for at in moments]
+        for share in (0.5, 0.9)
+    )
+    np.savez_compressed(
+        path,
+        into_s=INTO_S,
+        rate_hz=FRAME_RATE_HZ,
+        encoder_frames=found.encoder_frames,
+        picture=found.picture.astype(np.float32),
+        curves=found.curves,
+        counts=found.counts.sum(axis=0),
+        shift=found.silences.happened,
+        half_s=found.half_s,
+        half_life_s=half,
+        plateau_share=[[float(one.plateau_share()[0]) for one in row] for row in decays],
+        within_90_percent_s=most,
+    )

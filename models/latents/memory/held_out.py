@@ -12,134 +12,94 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....stream.errors import ConfigError
+from ...evaluation.measures import Floats
 
 FOLDS, INNER_FOLDS = 10, 3
 PENALTIES = (0.003, 0.03, 0.3)  # inverse strengths that the dialogues fitted on choose from
 
-Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Ints = NDArray[np.int64]
 
 
 def held_out_log_odds(
-    features: Floats,
-    happened: NDArray[np.bool_],
-    dialogue: NDArray[np.int64],
-    *,
-    balanced: bool = False,
+    features: Floats, happened: Flags, dialogue: Ints, *, balanced: bool = False
 ) -> Floats:
-    """Log-odds of every event, each from a regression fitted on other dialogues.
-
-    Features are scaled and the penalty is chosen on the dialogues fitted on.
+    """Log-odds of every event, from a regression (and its penalty) fitted on other dialogues.
 
     Args:
         features: (N, F); F = 0 gives the log-odds of the other dialogues' share.
-        happened: (N,).
-        dialogue: (N,), any number that tells the events of one dialogue from those of another.
+        happened, dialogue: of each event, (N,).
         balanced: both kinds weigh alike, however many there are of each, so that log-odds of 0 are
             the best threshold for both.
-    Returns:
-        (N,).
     Raises:
         ConfigError: fewer than two dialogues, or some without which one of the kinds is gone.
     """
-    from sklearn.model_selection import GroupKFold
-
-    different = len(np.unique(dialogue))
-    if different < 2:
+    folds = _folds(dialogue, FOLDS)
+    if not folds:
         raise ConfigError(
-            f"expected at least 2 dialogues, to fit on some and to judge on others, got {different}"
+            "expected at least 2 dialogues, to fit on some and to judge on others, got "
+            f"{len(np.unique(dialogue))}"
         )
     found = np.zeros(len(happened))
-    for train, test in GroupKFold(min(FOLDS, different)).split(features, groups=dialogue):
-        found[test] = fitted_log_odds(
-            features[train], happened[train], dialogue[train], features[test], balanced=balanced
-        )
+    for train, test in folds:
+        shifts, count = int(happened[train].sum()), len(train)
+        if not 0 < shifts < count:
+            raise ConfigError(
+                f"expected shifts and holds to fit on, got {shifts} and {count - shifts}"
+            )
+        if features.shape[1]:
+            penalty = _best_penalty(features[train], happened[train], dialogue[train], balanced)
+            fitted = fit_linear(features[train], happened[train], penalty, balanced=balanced)
+            found[test] = fitted.log_odds(features[test])
+        elif not balanced:
+            found[test] = np.log(shifts / (count - shifts))
     return found
 
 
-def is_fittable(happened: NDArray[np.bool_], dialogue: NDArray[np.int64]) -> bool:
-    """Can `held_out_log_odds` fit: two dialogues or more, and both kinds to fit on, whichever are
-    judged?
-    """
-    from sklearn.model_selection import GroupKFold
-
-    different = len(np.unique(dialogue))
-    if different < 2:
-        return False
-    folds = GroupKFold(min(FOLDS, different)).split(happened, groups=dialogue)
-    return all(0 < happened[train].sum() < len(train) for train, _ in folds)
+def is_fittable(happened: Flags, dialogue: Ints) -> bool:
+    """Can `held_out_log_odds` fit: both kinds to fit on, whichever dialogues are judged?"""
+    folds = _folds(dialogue, FOLDS)
+    return bool(folds) and all(0 < happened[train].sum() < len(train) for train, _ in folds)
 
 
-def fitted_log_odds(
-    features: Floats,
-    happened: NDArray[np.bool_],
-    dialogue: NDArray[np.int64],
-    asked: Floats,
-    *,
-    balanced: bool = False,
-) -> Floats:
-    """Log-odds of other events, (N', F) -> (N',), from a regression fitted on some; see
-    `held_out_log_odds`.
-
-    Raises:
-        ConfigError: only one kind to fit on.
-    """
-    if happened.all() or not happened.any():
-        raise ConfigError(
-            f"expected shifts and holds to fit on, got {int(happened.sum())} and "
-            f"{int((~happened).sum())}"
-        )
-    if not features.shape[1]:
-        share = 0.5 if balanced else happened.mean()
-        return np.full(len(asked), np.log(share / (1 - share)))
-    penalty = _best_penalty(features, happened, dialogue, balanced)
-    return fit_linear(features, happened, penalty, balanced=balanced).log_odds(asked)
-
-
-def _best_penalty(
-    features: Floats, happened: NDArray[np.bool_], dialogue: NDArray[np.int64], balanced: bool
-) -> float:
+def _best_penalty(features: Floats, happened: Flags, dialogue: Ints, balanced: bool) -> float:
     """The one with the least log-loss on dialogues left out in turn; the middle one where that
     cannot be tried.
     """
+    weights = np.ones(len(happened))
+    if balanced:
+        weights = np.where(happened, 1 / happened.sum(), 1 / (~happened).sum())
+    losses: list[list[float]] = []
+    for train, test in _folds(dialogue, INNER_FOLDS):
+        if 0 < happened[train].sum() < len(train):
+            some = features[train], happened[train]
+            fits = [fit_linear(*some, penalty, balanced=balanced) for penalty in PENALTIES]
+            missed = [log_loss(fit.log_odds(features[test]), happened[test]) for fit in fits]
+            losses.append([float(weights[test] @ loss) for loss in missed])
+    if not losses:
+        return PENALTIES[len(PENALTIES) // 2]
+    return PENALTIES[int(np.sum(losses, axis=0).argmin())]
+
+
+def _folds(dialogue: Ints, most: int) -> list[tuple[Ints, Ints]]:
+    """Places to fit on and to judge on, by whole dialogues; none of a single dialogue."""
     from sklearn.model_selection import GroupKFold
 
-    different = len(np.unique(dialogue))
-    losses = np.zeros(len(PENALTIES))
-    weights = (
-        np.where(happened, 1 / max(happened.sum(), 1), 1 / max((~happened).sum(), 1))
-        if balanced
-        else np.ones(len(happened))
-    )
-    tried = 0
-    if different > 1:
-        for train, test in GroupKFold(min(INNER_FOLDS, different)).split(features, groups=dialogue):
-            if 0 < happened[train].sum() < len(train):
-                tried += 1
-                for place, penalty in enumerate(PENALTIES):
-                    fitted = fit_linear(
-                        features[train], happened[train], penalty, balanced=balanced
-                    )
-                    log_odds = fitted.log_odds(features[test])
-                    losses[place] += (weights[test] * log_loss(log_odds, happened[test])).sum()
-    return PENALTIES[int(losses.argmin())] if tried else PENALTIES[len(PENALTIES) // 2]
+    count = min(most, len(np.unique(dialogue)))
+    return list(GroupKFold(count).split(dialogue, groups=dialogue)) if count > 1 else []
 
 
-def log_loss(log_odds: Floats, happened: NDArray[np.bool_]) -> Floats:
+def log_loss(log_odds: Floats, happened: Flags) -> Floats:
     """Of each event, in nats, (N,)."""
     return np.logaddexp(0, np.where(happened, -log_odds, log_odds))
 
 
 @dataclass(frozen=True)
 class Linear:
-    """A linear classifier.
+    """A linear classifier."""
 
-    Attributes:
-        direction: in which the log-odds rise, per unit of each feature, (F,).
-        offset: log-odds where all features are 0.
-    """
-
-    direction: Floats
-    offset: float
+    direction: Floats  # in which the log-odds rise, per unit of each feature, (F,)
+    offset: float  # log-odds where all features are 0
 
     def log_odds(self, features: NDArray[Any]) -> Floats:
         """Return the log-odds of events, (N, F) to (N,)."""
@@ -148,20 +108,18 @@ class Linear:
 
 def fit_linear(
     features: NDArray[Any],
-    happened: NDArray[np.bool_],
+    happened: Flags,
     penalty: float,
     *,
     weights: Floats | None = None,
     balanced: bool = False,
 ) -> Linear:
-    """Fit a logistic regression on features that are scaled to a deviation of 1.
+    """Fit a logistic regression on features, (N, F), that are scaled to a deviation of 1.
 
     Args:
-        features: (N, F).
-        happened: of both kinds, (N,).
+        features, happened: of each event; of both kinds.
         penalty: inverse strength of the regularisation.
-        weights: of each event, (N,); None weighs all alike.
-        balanced: both kinds weigh alike.
+        weights, balanced: of each event, (N,); both kinds weigh alike.
     """
     from sklearn.linear_model import LogisticRegression
 

@@ -1,145 +1,123 @@
 """`turnstream latents learning`: what a network learns first, from the snapshots of its run.
 
-At every snapshot the network is asked who holds the floor next, at moments drawn as the training
-loss weighs them. Its answers are compared with those of fixed-order baselines, which see the last n
-frames alone (past.py), by the symmetric KL divergence and by the difference of the mean loss. A
-network that is unsure is near to a baseline that is unsure, so the order of learning is read from
-divergences in which the network's confidence is matched to the baseline's. If short-range
-dependencies are learned first, the network is nearest to a short-sighted baseline early and to a
-far-sighted one later. That is said only where an interval over dialogues shows it, and only of a
-network that is better than chance. The network is asked again with only the last seconds heard: the
-loss that more past saves at each step of training.
+The answers at moments drawn as the training loss weighs them are compared with those of baselines
+that see the last n frames alone (past.py). A network that is unsure is near to a baseline that is
+unsure, so the order of learning is read from divergences in which their confidence is matched: if
+short-range dependencies are learned first, the network is nearest to a short-sighted baseline
+early, and to a far-sighted one later. That is said only where an interval over dialogues shows it,
+of a network above chance.
 
-Source: "Visualizing and understanding recurrent networks" (Karpathy, Johnson, Fei-Fei 2016),
-section 4.4, for turn-taking.
+Source: Karpathy, Johnson & Fei-Fei 2016, section 4.4, for turn-taking.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
 from ....stream.errors import ConfigError
 from ...dialogues.activity import FRAME_RATE_HZ
-from ...evaluation.measures import Estimate, consecutive, estimate, sums_by_dialogue
+from ...evaluation.measures import Estimate, Floats
 from ...runs.run_folder import SNAPSHOTS, find_snapshots
 from ..bars import bar
 from ..collect import load_network, opened_collection
 from ..collection import Collection
+from ..drawing import heading, listed, many
+from ..memory.drawing import in_words
 from ..memory.held_out import log_loss
 from ..memory.past import ALL, fixed_order_baseline, recent_sound, score_with_past
 from ..memory.readings import Readings, decisive_readings, silence_readings
 from ..options import add_out, check_files, option, shown
 from ..parts import Parts, parts_beside
 from ..quality import Quality, measure_quality
+from ..tables import write_rows
 from ..views import LIGHT, View, legend_below, picture
-
-if TYPE_CHECKING:
-    from ...turn_model import TurnModel
 
 ORDERS = (1, 4, 16, 64, 128)  # frames that the baselines see
 PASTS_S = (0.25, 1.0, 4.0, 16.0, ALL)
+SEEN = [f"{many(order, 'frame')} ({order / FRAME_RATE_HZ:g} s)" for order in ORDERS]
+HEARD = ["all" if past_s == ALL else f"{past_s:g} s" for past_s in PASTS_S]
 MOMENTS = 1500
 FACTORS = np.array([0.0, *np.geomspace(0.02, 50, 80)])  # of log-odds, to match confidence
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Learning:
-    """A run, snapshot by snapshot, as sums over the moments of each dialogue.
+    """What the E snapshots of a run and the baselines say at N moments, as log-odds."""
 
-    Attributes:
-        steps: of training, (E,).
-        divergences: symmetric KL divergence from each baseline, in nats, (D, E, ORDERS).
-        matched: the same with the network's confidence matched (`match_confidence`).
-        losses: of the network with so much past, in nats, (D, E, PASTS_S).
-        baseline_losses: of each baseline, (D, ORDERS).
-        chance_losses: of knowing only how often each holder comes next in other dialogues, (D,).
-        counts: moments of each dialogue, (D,).
-        quality: of the last snapshot; None where the dialogues lack shifts or holds.
-    """
-
-    steps: tuple[int, ...]
-    divergences: Floats
-    matched: Floats
-    losses: Floats
-    baseline_losses: Floats
-    chance_losses: Floats
-    counts: Floats
-    quality: Quality | None = None
+    steps: Sequence[int]  # of training, (E,)
+    said: Floats  # by the network with so much past, (E, PASTS_S, N)
+    baselines: Floats  # by each baseline, (ORDERS, N)
+    share: Floats  # knowing only how often each holder comes next in other dialogues, (N,)
+    readings: Readings  # the moments
+    quality: Quality | None = None  # of the last snapshot; None without shifts or holds
 
     @property
     def divergence(self) -> Floats:
-        """Mean symmetric KL divergence from each baseline, (E, ORDERS)."""
-        return self.divergences.sum(axis=0) / self.counts.sum()
+        """Mean symmetric KL divergence from each baseline in nats, (E, ORDERS)."""
+        return symmetric_divergence(self.said[:, -1:], self.baselines).mean(axis=-1)
+
+    @cached_property
+    def matched(self) -> Floats:
+        """The divergence at each moment with the confidence matched, (E, ORDERS, N)."""
+        matched = match_confidence(self.said[:, -1], self.baselines)
+        return symmetric_divergence(matched, self.baselines)
 
     @property
     def loss(self) -> Floats:
-        """Mean loss with so much past, (E, PASTS_S)."""
-        return self.losses.sum(axis=0) / self.counts.sum()
+        """Mean loss with so much past in nats, (E, PASTS_S)."""
+        return self._loss_of(self.said)
 
     @property
     def loss_difference(self) -> Floats:
         """Mean loss with all the past minus that of each baseline, (E, ORDERS)."""
-        return self.loss[:, -1:] - self.baseline_losses.sum(axis=0) / self.counts.sum()
+        return self.loss[:, -1:] - self._loss_of(self.baselines)
 
     @property
     def nearest(self) -> list[int]:
         """At which snapshot the network is nearest to each baseline, if as sure, (ORDERS,)."""
-        return self.matched.sum(axis=0).argmin(axis=0).tolist()
+        return self.matched.mean(axis=-1).argmin(axis=0).tolist()
 
     def steps_later(self) -> Estimate:
         """By how many steps it is nearest to the most far-sighted baseline after the other end."""
         steps = np.array(self.steps, float)
+        # Means differ from sums by one factor for all snapshots.
+        sums = self.readings.sums(np.moveaxis(self.matched[:, [0, -1]], -1, 0))  # (D, E, 2)
 
         def later(weights: Floats) -> Floats:
-            # Means differ from sums by one factor for all snapshots.
-            places = np.tensordot(weights, self.matched[:, :, [0, -1]], 1).argmin(axis=1)
-            return steps[places[:, 1]] - steps[places[:, 0]]
+            near, far = np.tensordot(weights, sums, 1).argmin(axis=1).T
+            return steps[far] - steps[near]
 
-        return estimate(later, len(self.counts))
+        return self.readings.estimate(later)
+
+    def against(self, log_odds: Floats) -> Estimate:
+        """Loss of the last snapshot minus that of other log-odds, (N,)."""
+        happened = self.readings.happened
+        last = log_loss(self.said[-1, -1], happened)
+        return self.readings.mean(last - log_loss(log_odds, happened))
 
     def above_chance(self) -> bool:
         """Whether the last snapshot is measurably better than a coin, and than the share alone."""
-        last = self.losses[:, -1, -1]
-        return all(
-            self._mean(last - other).high < 0
-            for other in (np.log(2) * self.counts, self.chance_losses)
-        ) and (self.quality is None or self.quality.above_chance is not False)
+        blind = (np.zeros_like(self.share), self.share)
+        known = self.quality is None or self.quality.above_chance is not False
+        return known and all(self.against(log_odds).high < 0 for log_odds in blind)
 
-    def against_best(self) -> Estimate:
-        """Loss of the last snapshot minus that of the best baseline."""
-        best = self.baseline_losses[:, self.baseline_losses.sum(axis=0).argmin()]
-        return self._mean(self.losses[:, -1, -1] - best)
-
-    def _mean(self, sums: Floats) -> Estimate:
-        return estimate(
-            lambda weights: (weights @ sums) / (weights @ self.counts), len(self.counts)
-        )
+    def _loss_of(self, log_odds: Floats) -> Floats:
+        return log_loss(log_odds, self.readings.happened).mean(axis=-1)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents learning`."""
-    parser.add_argument(
-        "run", type=Path, metavar="RUN", help="folder of a run of `turnstream train --snapshots`"
-    )
-    option(
-        parser,
-        "--source SOURCE",
-        "dialogues to measure on, not trained on: manifest or collection",
-        kind=Path,
-        required=True,
-    )
+    run = "folder of a run of `turnstream train --snapshots`"
+    parser.add_argument("run", type=Path, metavar="RUN", help=run)
+    source = "dialogues to measure on, not trained on: manifest or collection"
+    option(parser, "--source SOURCE", source, kind=Path, required=True)
     add_out(parser, csv="the figures as a table")
     option(parser, "--moments N", "number of moments to measure at", MOMENTS)
 
@@ -159,7 +137,8 @@ def main(args: argparse.Namespace) -> int:
     if args.csv:
         write_learning(found, args.csv)
     view = draw_learning(found, args.out)
-    Parts(parts_beside(args.out), "").remove()
+    for step in snapshots:
+        Parts(parts_beside(args.out.with_suffix(f".{step}")), "").remove()
     return shown(view)
 
 
@@ -169,78 +148,29 @@ def learn(
     moments: int = MOMENTS,
     kept: Path | None = None,
 ) -> Learning:
-    """Ask every snapshot; work that was cut short is gone on with.
+    """Ask every snapshot; work that was cut short is resumed.
 
     Args:
         snapshots: folders by step.
-        collection: dialogues with sound, two or more, since a baseline is judged where it was not
-            fitted.
+        collection: two dialogues with sound or more: a baseline is judged where it was not fitted.
         moments: how many to ask at.
         kept: result beside which the answers of each snapshot are kept; None keeps none.
     """
-    from ...checkpoint import weights_sha256
-
     readings = decisive_readings(collection, moments)
-    networks = {step: load_network(folder) for step, folder in snapshots.items()}
-    sound = recent_sound(next(iter(networks.values())), collection, readings, ORDERS)
-    baselines = [fixed_order_baseline(sound, order) for order in ORDERS]
-    weights = [weights_sha256(network) for network in networks.values()]
-    parts = Parts(
-        parts_beside(kept),
-        json.dumps([weights, [dialogue.id for dialogue in collection.dialogues], moments, PASTS_S]),
-    )
-    said = [
-        parts.of(
-            number,
-            lambda network=network: {
-                "said": score_with_past(network, collection, readings, PASTS_S)
-            },
-        )["said"]
-        for number, network in enumerate(bar(networks.values(), "learning", "snapshot"))
-    ]
-    return compare(
-        tuple(snapshots),
-        np.array(said),
-        np.array(baselines),
-        fixed_order_baseline(sound, 0),
-        readings,
-        _quality(list(networks.values())[-1], collection),
-    )
-
-
-def compare(
-    steps: Sequence[int],
-    said: Floats,
-    baselines: Floats,
-    share: Floats,
-    readings: Readings,
-    quality: Quality | None = None,
-) -> Learning:
-    """Compare what snapshots say with what the baselines say.
-
-    Args:
-        steps: of the snapshots, (E,).
-        said: log-odds with so much past, (E, PASTS_S, N).
-        baselines: log-odds of each baseline, (ORDERS, N).
-        share: log-odds that know only how often it happens, (N,).
-        readings: N moments.
-        quality: of the last snapshot.
-    """
-    numbers, dialogues = consecutive(readings.number)
-
-    def sums(values: Floats) -> Floats:
-        return sums_by_dialogue(np.moveaxis(values, -1, 0), numbers, dialogues)
-
-    return Learning(
-        tuple(steps),
-        sums(symmetric_divergence(said[:, -1:], baselines)),
-        sums(symmetric_divergence(match_confidence(said[:, -1], baselines), baselines)),
-        sums(log_loss(said, readings.happened)),
-        sums(log_loss(baselines, readings.happened)),
-        sums(log_loss(share, readings.happened)),
-        sums(np.ones(len(readings))),
-        quality,
-    )
+    networks = [load_network(folder) for folder in snapshots.values()]
+    sound = recent_sound(networks[0], collection, readings, ORDERS)
+    share, *baselines = (fixed_order_baseline(sound, order) for order in (0, *ORDERS))
+    said: list[Floats] = []
+    for step, network in zip(snapshots, bar(networks, "learning", "snapshot"), strict=True):
+        part = None if kept is None else kept.with_suffix(f".{step}")
+        said.append(score_with_past(network, collection, readings, PASTS_S, part))
+    quality = None
+    if len({event.kind for event in collection.events("shift", "hold")}) == 2:
+        silences, _ = silence_readings(collection)
+        last = score_with_past(networks[-1], collection, silences, [ALL])[0]
+        quality = measure_quality(last, *silences.asked)
+    steps, baselines = tuple(snapshots), np.array(baselines)
+    return Learning(steps, np.array(said), baselines, share, readings, quality)
 
 
 def symmetric_divergence(a: Floats, b: Floats) -> Floats:
@@ -249,13 +179,8 @@ def symmetric_divergence(a: Floats, b: Floats) -> Floats:
 
 
 def match_confidence(said: Floats, baselines: Floats) -> Floats:
-    """Return log-odds times the factor that brings them nearest to each baseline.
-
-    Args:
-        said: log-odds, (E, N).
-        baselines: log-odds, (ORDERS, N).
-    Returns:
-        (E, ORDERS, N).
+    """Return log-odds, (E, N), times the factor that brings them nearest to each baseline,
+    (ORDERS, N): (E, ORDERS, N).
     """
     scaled = np.zeros((len(said), len(baselines), said.shape[1]))
     for snapshot, order in np.ndindex(scaled.shape[:2]):
@@ -265,121 +190,73 @@ def match_confidence(said: Floats, baselines: Floats) -> Floats:
     return scaled
 
 
-def _quality(network: TurnModel, collection: Collection) -> Quality | None:
-    try:
-        readings, _ = silence_readings(collection)
-    except ConfigError:
-        return None
-    said = score_with_past(network, collection, readings, [ALL])[0]
-    return measure_quality(said, readings.happened, readings.number, readings.speaker)
-
-
 def draw_learning(found: Learning, out: Path) -> View:
     """The picture: divergence and loss against each baseline, and the loss with each past."""
-    title = "What is learned first"
-    caption = describe(found)
-    with picture(out, title, caption, (13.5, 5.4), ncols=3) as (divergence, difference, losses):
-        for panel, values, words in (
-            (divergence, found.divergence, "symmetric KL divergence from a baseline (nats)"),
-            (difference, found.loss_difference, "loss minus that of a baseline (nats)"),
-        ):
-            _draw_lines(panel, found.steps, values, [_seen(order) for order in ORDERS])
-            panel.set_title(words, fontsize=9.5)
-            legend_below(panel, columns=2, title="baseline that sees only the last")
-        difference.axhline(0, color=LIGHT.faint, linewidth=1, linestyle=":")
-        _draw_lines(losses, found.steps, found.loss, [_heard(past_s) for past_s in PASTS_S])
-        losses.axhline(np.log(2), color=LIGHT.faint, linewidth=1, linestyle=":")
-        losses.set_title("loss of the next holder (nats)", fontsize=9.5)
-        legend_below(losses, columns=2, title="past heard (dotted: a coin)")
+    from matplotlib import colormaps
+
+    title, caption = "What is learned first", describe(found)
+    seen, heard = "baseline that sees only the last", "past heard (dotted: a coin)"
+    drawn = {  # values, their labels and title, and the dotted level
+        "symmetric KL divergence from a baseline (nats)": (found.divergence, SEEN, seen, np.nan),
+        "loss minus that of a baseline (nats)": (found.loss_difference, SEEN, seen, 0.0),
+        "loss of the next holder (nats)": (found.loss, HEARD, heard, np.log(2)),
+    }
+    with picture(out, title, caption, (13.5, 5.4), ncols=len(drawn)) as panels:
+        for panel, words in zip(panels, drawn, strict=True):
+            values, labels, of_labels, level = drawn[words]
+            panel.set_prop_cycle(color=colormaps["viridis"](np.linspace(0, 0.9, len(labels))))
+            panel.plot(found.steps, values, marker="o", markersize=3.5, label=labels)
+            panel.axhline(level, color=LIGHT.faint, linewidth=1, linestyle=":")
+            panel.set_xlabel("step of training")
+            heading(panel, words)
+            legend_below(panel, columns=2, title=of_labels)
     return View(out, title, caption)
 
 
-def _draw_lines(panel: Any, steps: Sequence[int], values: Floats, labels: Sequence[str]) -> None:
-    for place, label in enumerate(labels):
-        colour = _shade(place, len(labels))
-        panel.plot(steps, values[:, place], color=colour, marker="o", markersize=3.5, label=label)
-    panel.set_xlabel("step of training")
-
-
-def _shade(place: int, count: int) -> Any:
-    from matplotlib import colormaps
-
-    return colormaps["viridis"](0.9 * place / max(1, count - 1))
-
-
-def _seen(order: int) -> str:
-    return f"{order} frame{'s' * (order > 1)} ({order / FRAME_RATE_HZ:g} s)"
-
-
-def _heard(past_s: float) -> str:
-    return "all" if past_s == ALL else f"{past_s:g} s"
-
-
 def describe(found: Learning) -> str:
-    """What the picture shows."""
-    nearest = ", ".join(
-        f"{_seen(order)} at step {found.steps[place]}"
-        for order, place in zip(ORDERS, found.nearest, strict=True)
-    )
-    first, last = found.loss[0], found.loss[-1]
-    moves = "falls" if last[-1] < first[-1] else "rises" if last[-1] > first[-1] else "goes"
-    longer = f"{'saves' if last[1] > last[-1] else 'costs'} {abs(last[1] - last[-1]):.3f}"
-    second = f"{'saves' if last[0] > last[1] else 'costs'} {abs(last[0] - last[1]):.3f}"
-    best, against = found.baseline_losses.sum(axis=0).min(), found.against_best()
-    words = [
-        f"{found.counts.sum():.0f} moments of {len(found.counts)} dialogues, at "
+    """Return what is seen: fixed sentences, and the figures."""
+    readings, first, last = found.readings, found.loss[0], found.loss[-1]
+    losses = [log_loss(baseline, readings.happened).mean() for baseline in found.baselines]
+    best = int(np.argmin(losses))
+    against, share = found.against(found.baselines[best]), log_loss(found.share, readings.happened)
+    figures = {
+        "Nearest to the baselines, were it as sure as they are": ", ".join(
+            f"{words} at step {found.steps[place]}"
+            for words, place in zip(SEEN, found.nearest, strict=True)
+        ),
+        "order": _verdict(found),
+        "loss with all the past": f"{first[-1]:.3f} at first, {last[-1]:.3f} at the end",
+        f"at the end with {HEARD[1]}, and with {HEARD[0]}": f"{last[1]:.3f} and {last[0]:.3f}",
+        "of a coin, and of the share of each speaker": f"{np.log(2):.3f} and {share.mean():.3f}",
+        f"at the end against the best baseline, {losses[best]:.3f}": in_words(against, "+.3f"),
+    }
+    quality = "" if found.quality is None else found.quality.in_words()
+    return (
+        f"{len(readings)} moments of {many(readings.dialogues, 'dialogue')}, at "
         f"{len(found.steps)} snapshots up to step {found.steps[-1]}. Left and middle: the network "
-        "against models that see only the last frames, each fitted on other dialogues. Were it "
-        f"as sure as they are, its answers would be nearest to {nearest}.",
-        _verdict(found),
-        f"Its loss at the end is {against.value:+.3f} ({against.low:+.3f} to {against.high:+.3f}) "
-        f"against the best of them, {best / found.counts.sum():.3f}. Right: the loss {moves} from "
-        f"{first[-1]:.3f} to {last[-1]:.3f} (a coin has {np.log(2):.3f}, knowing only how often "
-        f"each speaker comes next {found.chance_losses.sum() / found.counts.sum():.3f}); at the "
-        f"end hearing everything instead of the last second {longer}, hearing the last second "
-        f"instead of {PASTS_S[0]:g} s {second}.",
-        "" if found.quality is None else found.quality.in_words(),
-    ]
-    return " ".join(words).strip()
+        "against models that see only the last frames, each fitted on other dialogues. Right: its "
+        f"loss by how much it has heard. {listed(figures)} {quality}"
+    ).strip()
 
 
 def _verdict(found: Learning) -> str:
     """What can be said of the order of learning, with the test that shows it."""
     if not found.above_chance():
-        return (
-            "At these moments the network is not measurably better than chance, so nothing is said "
-            "of what it learned first."
-        )
+        return "not said, since the network is not measurably better than chance at these moments"
     later = found.steps_later()
-    order = (
-        "short-range dependencies come first"
-        if later.low > 0
-        else "long-range dependencies come first"
-        if later.high < 0
-        else "no order can be shown"
-    )
-    return (
-        f"It is nearest to the model of {_seen(ORDERS[-1])} {later.value:+.0f} steps after it is "
-        f"nearest to that of {_seen(ORDERS[0])} ({later.low:+.0f} to {later.high:+.0f} over "
-        f"dialogues): {order}."
-    )
+    order = "no order can be shown"
+    if later.low > 0 or later.high < 0:
+        order = f"{'short' if later.low > 0 else 'long'}-range dependencies come first"
+    steps = in_words(later, "+.0f", " steps")
+    return f"{order}: nearest to {SEEN[-1]} {steps} after {SEEN[0]}"
 
 
 def write_learning(found: Learning, path: Path) -> None:
     """The figures, a row for each snapshot."""
-    with path.open("w", newline="", encoding="utf-8") as out:
-        rows = csv.writer(out, lineterminator="\n")
-        rows.writerow(
-            [
-                "step",
-                *(f"divergence_{order}_frames" for order in ORDERS),
-                *(f"matched_divergence_{order}_frames" for order in ORDERS),
-                *(f"loss_minus_{order}_frames" for order in ORDERS),
-                *(f"loss_{_heard(past_s).replace(' ', '')}" for past_s in PASTS_S),
-            ]
-        )
-        matched = found.matched.sum(axis=0) / found.counts.sum()
-        for step, *figures in zip(
-            found.steps, found.divergence, matched, found.loss_difference, found.loss, strict=True
-        ):
-            rows.writerow([step, *(f"{value:.5f}" for value in np.concatenate(figures))])
+    kinds = ("divergence_{}_frames", "matched_divergence_{}_frames", "loss_minus_{}_frames")
+    header = [kind.format(order) for kind in kinds for order in ORDERS]
+    header += [f"loss_{heard.replace(' ', '')}" for heard in HEARD]
+    matched = found.matched.mean(axis=-1)
+    columns = (found.divergence, matched, found.loss_difference, found.loss)
+    rows = np.column_stack([found.steps, *columns])
+    write_rows(path, ["step", *header], ([int(step), *row] for step, *row in rows))

@@ -6,20 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from turnstream.cli import main
-from turnstream.models.config import (
-    ModelConfig,
-    RecurrentConfig,
-)
-from turnstream.models.latents.collect import load_network
+from turnstream.models.config import ModelConfig, RecurrentConfig
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.memory import connectivity as subject
-from turnstream.models.latents.memory.connectivity import (
-    connect,
-    connectivity,
-    score_gradients,
-    states_before,
-)
+from turnstream.models.latents.memory.connectivity import connect, connectivity, states_before
 from turnstream.models.latents.memory.connectivity_view import describe
 from turnstream.models.latents.memory.decay import fit_decay
 from turnstream.models.latents.memory.readings import log_mel, silence_readings, sound_at
@@ -28,6 +18,7 @@ from turnstream.models.turn_model import TurnModel
 from turnstream.stream.errors import ConfigError
 
 from ....networks import CONFIGS, TINY, random_audio, random_model
+from .conftest import Run
 
 
 def exact(config: ModelConfig) -> TurnModel:
@@ -39,51 +30,36 @@ def mel_of(model: TurnModel, steps: int, seed: int = 0) -> Tensor:
     return log_mel(model, random_audio(model.config, 1, steps, seed)[0].numpy())
 
 
-@pytest.mark.parametrize("of", ["logit", "p_shift"])
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
-def test_equals_finite_differences(config: ModelConfig, of: subject.Score) -> None:
+def test_equals_finite_differences(config: ModelConfig) -> None:
     model, step, small = exact(config), 25, 1e-5
     mel = mel_of(model, 30)
-    reach_s = 12 / config.frame_rate_hz
-    found = connectivity(model, mel, step, 1, reach_s, of)
+    found = connectivity(model, mel, step, 1, 12 / config.frame_rate_hz)
     end = (step + 1) * config.encoder.stride
 
     def said(frames: Tensor) -> float:
         with torch.no_grad():
-            logit = model.forward_mel(frames[None], model.init_mel_state(1))[0].next[0, 1, step]
-        return float(logit if of == "logit" else torch.sigmoid(logit))
+            state = model.init_mel_state(1)
+            return float(model.forward_mel(frames[None], state)[0].next[0, 1, step])
 
     rng = np.random.default_rng(1)
     assert len(found) == 12 * config.encoder.stride
-    for _ in range(25):
-        back, speaker, band = (
-            rng.integers(len(found)),
-            rng.integers(2),
-            rng.integers(config.features.mel_bins),
-        )
-        changed = [mel.clone(), mel.clone()]
-        changed[0][speaker, end - 1 - back, band] += small
-        changed[1][speaker, end - 1 - back, band] -= small
-        difference = (said(changed[0]) - said(changed[1])) / (2 * small)
-        assert float(found[-1 - back, speaker, band]) == pytest.approx(
-            difference, rel=1e-4, abs=1e-9
-        )
+    for back, speaker, band in rng.integers((len(found), 2, mel.shape[2]), size=(25, 3)):
+        moved = torch.zeros_like(mel)
+        moved[speaker, end - 1 - back, band] = small
+        difference = (said(mel + moved) - said(mel - moved)) / (2 * small)
+        expected = pytest.approx(difference, rel=1e-4, abs=1e-9)
+        assert float(found[-1 - back, speaker, band]) == expected
 
 
 def test_beyond_the_receptive_field_only_a_recurrent_layer_reaches() -> None:
-    none = RecurrentConfig("none", 8)
-    kinds = {"none": none, "gru": RecurrentConfig("gru", 8)}
-    field = receptive_field(TINY.encoder).size
+    none, field = RecurrentConfig("none", 8), receptive_field(TINY.encoder).size
     reached: dict[str, Tensor] = {}
-    for name, kind in kinds.items():
-        model = exact(
-            ModelConfig(
-                features=TINY.features, encoder=TINY.encoder, speaker_rnn=none, dialogue_rnn=kind
-            )
-        )
-        reached[name] = (
-            connectivity(model, mel_of(model, 60), 59, 1, 1.0).abs().sum(dim=(1, 2)).flip(0)
-        )
+    for kind in ("none", "gru"):
+        config = replace(TINY, speaker_rnn=none, dialogue_rnn=RecurrentConfig(kind, 8))
+        model = exact(config)
+        found = connectivity(model, mel_of(model, 60), 59, 1, 1.0)
+        reached[kind] = found.abs().sum(dim=(1, 2)).flip(0)
     assert reached["none"][:field].sum() > 0
     assert reached["none"][field:].sum() == 0
     assert (reached["gru"][field:] > 0).all()
@@ -91,23 +67,20 @@ def test_beyond_the_receptive_field_only_a_recurrent_layer_reaches() -> None:
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 def test_is_zero_in_the_future(config: ModelConfig) -> None:
-    model, step, stride = exact(config), 9, config.encoder.stride
-    mel = mel_of(model, 15)
-    (gradient,) = score_gradients(
-        model, mel[None], model.init_mel_state(1), torch.tensor([[step]]), torch.tensor([0])
-    )
-    assert gradient[0, :, (step + 1) * stride :].abs().max() == 0
-    assert gradient[0, :, : (step + 1) * stride].abs().max() > 0
+    model, end = exact(config), 10 * config.encoder.stride
+    mel, state = mel_of(model, 15)[None], model.init_mel_state(1)
+    asked = torch.tensor([[9]]), torch.tensor([0])
+    gradient = subject.logit_gradients(model, mel, state, *asked)[0, 0]
+    assert gradient[:, end:].abs().max() == 0
+    assert gradient[:, :end].abs().max() > 0
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 def test_swapping_the_channels_swaps_the_picture(config: ModelConfig) -> None:
     model = exact(config)
     mel = mel_of(model, 30)
-    found, swapped = (
-        connectivity(model, mel, 28, 0, 0.4),
-        connectivity(model, mel.flip(0), 28, 1, 0.4),
-    )
+    found = connectivity(model, mel, 28, 0, 0.4)
+    swapped = connectivity(model, mel.flip(0), 28, 1, 0.4)
     torch.testing.assert_close(swapped, found.flip(1), rtol=1e-9, atol=1e-12)
     assert (found - found.flip(1)).abs().max() > 1e-4  # so that not swapping would be seen
 
@@ -117,10 +90,10 @@ def test_the_state_before_the_reach_is_the_true_one() -> None:
     mel = mel_of(model, 100)
     near, far = connectivity(model, mel, 99, 1, 0.4), connectivity(model, mel, 99, 1, 2.0)
     torch.testing.assert_close(near, far[-len(near) :], rtol=1e-9, atol=1e-12)
-    forgotten = score_gradients(
-        model, mel[None, :, 80:], model.init_mel_state(1), torch.tensor([[19]]), torch.tensor([1])
-    )[0, 0].transpose(0, 1)
-    assert (forgotten - near).abs().max() > 1e-3 * near.abs().max()
+    late, state = mel[None, :, 80:], model.init_mel_state(1)
+    asked = torch.tensor([[19]]), torch.tensor([1])
+    forgotten = subject.logit_gradients(model, late, state, *asked)[0, 0]
+    assert (forgotten.transpose(0, 1) - near).abs().max() > 1e-3 * near.abs().max()
 
 
 def test_states_are_those_of_a_single_pass(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,52 +102,32 @@ def test_states_are_those_of_a_single_pass(monkeypatch: pytest.MonkeyPatch) -> N
     mel = mel_of(model, 50)
     states = states_before(model, mel, [33, 0, 47])
     assert states[0].abs().max() == 0
-    with torch.no_grad():
-        torch.testing.assert_close(
-            states[47], model.forward_mel(mel[None, :, :47], model.init_mel_state(1))[1]
-        )
-        torch.testing.assert_close(
-            states[33], model.forward_mel(mel[None, :, :33], model.init_mel_state(1))[1]
-        )
+    for frame in (33, 47):
+        with torch.no_grad():
+            expected = model.forward_mel(mel[None, :, :frame], model.init_mel_state(1))[1]
+        torch.testing.assert_close(states[frame], expected)
 
 
-def test_averages_are_those_of_single_silences(
-    tiny_checkpoint: Path, tiny_collection: Collection
-) -> None:
-    model, reach_s = load_network(tiny_checkpoint), 4.4  # further than the first silence goes back
+def test_averages_are_those_of_single_silences(tiny_collection: Collection) -> None:
+    model, reach_s = random_model(TINY), 4.4  # further than the first silence goes back
     mels = [log_mel(model, sound_at(tiny_collection, number, 16000)) for number in range(3)]
     found = connect(model, tiny_collection, reach_s)
-    for moment, into_s in enumerate(found.into_s):
+    for moment, into_s in enumerate(subject.INTO_S):
         readings, events = silence_readings(tiny_collection, into_s)
-        single = []
-        for place, event in enumerate(events):
-            gradient = (
-                connectivity(
-                    model,
-                    mels[event.number],
-                    int(readings.steps(50)[place]),
-                    int(readings.speaker[place]),
-                    reach_s,
-                )
-                .abs()
-                .flip(0)
-                .numpy()
-            )
-            padded = np.full((220, 2, 16), np.nan)
-            padded[: len(gradient)] = gradient[:, [event.speaker, 1 - event.speaker]]
-            single.append(padded)
-            decay = fit_decay(gradient.sum(axis=(1, 2))[None], 50, found.encoder_frames)
+        single = np.full((len(events), 220, 2, 16), np.nan)
+        asked = zip(readings.steps(50).tolist(), readings.speaker.tolist(), strict=True)
+        for place, (event, (step, speaker)) in enumerate(zip(events, asked, strict=True)):
+            gradient = connectivity(model, mels[event.number], step, speaker, reach_s)
+            sizes = gradient.abs().flip(0).numpy()
+            single[place, : len(sizes)] = sizes[:, [event.speaker, 1 - event.speaker]]
+            decay = fit_decay(sizes.sum(axis=(1, 2))[None], 50, found.encoder_frames)
             assert found.half_s[place, moment] == pytest.approx(decay.time_within()[0], rel=1e-2)
         for kind in (0, 1):
-            chosen = np.array([event.kind == subject.KINDS[kind] for event in events])
-            known = np.isfinite(single).any(axis=0)
-            expected = np.nanmean(np.array(single)[chosen], axis=0, where=known)
-            np.testing.assert_allclose(
-                found.picture[moment, kind][: len(expected)], expected, rtol=2e-3, atol=1e-7
-            )
-            np.testing.assert_allclose(
-                found.curves[moment, kind], expected.sum(axis=-1), rtol=2e-3, atol=1e-6
-            )
+            chosen = readings.happened == (kind == 0)
+            expected = np.nanmean(single[chosen], axis=0)
+            np.testing.assert_allclose(found.picture[moment, kind], expected, 2e-3, 1e-7)
+            summed = expected.sum(axis=-1)
+            np.testing.assert_allclose(found.curves[moment, kind], summed, 2e-3, 1e-6)
 
 
 def leaky(half_life_s: float) -> TurnModel:
@@ -196,9 +149,10 @@ def leaky(half_life_s: float) -> TurnModel:
 
 @pytest.mark.parametrize("reach_s", [2.0, 4.0, 60.0])
 def test_a_planted_memory_has_its_half_life_at_any_reach(
-    tiny_collection: Collection, reach_s: float
+    tiny_collection: Collection, reach_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = connect(leaky(0.6), tiny_collection, reach_s, into_s=(0.25,))
+    monkeypatch.setattr(subject, "INTO_S", (0.25,))
+    found = connect(leaky(0.6), tiny_collection, reach_s)
     for kind in (0, 1):
         decay = found.decay(0, kind)
         assert decay.constant_s[0] * np.log(2) == pytest.approx(0.6, rel=0.2)
@@ -206,14 +160,10 @@ def test_a_planted_memory_has_its_half_life_at_any_reach(
         assert 0.3 < found.time_within(0, kind).value < 0.9
 
 
-def test_work_that_was_cut_short_is_gone_on_with(
-    tiny_checkpoint: Path,
-    tiny_collection: Collection,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_work_that_was_cut_short_is_resumed(
+    latents: Run, tiny_collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, npz = load_network(tiny_checkpoint), tmp_path / "numbers.npz"
+    model, npz = random_model(TINY), tmp_path / "numbers.npz"
     whole = connect(model, tiny_collection, 0.4)
     sounds: list[int] = []
 
@@ -226,55 +176,32 @@ def test_work_that_was_cut_short_is_gone_on_with(
     monkeypatch.setattr(subject, "sound_at", sound)
     with pytest.raises(KeyboardInterrupt):
         connect(model, tiny_collection, 0.4, kept=npz)
-    arguments = [
-        "latents",
-        "connectivity",
-        str(tiny_collection.folder),
-        "--out",
-        str(tmp_path / "c.png"),
-        "--npz",
-        str(npz),
-        "--reach",
-        "0.4",
-    ]
-    assert main([*arguments, "--model", str(tiny_checkpoint)]) == 0
+    status, said = latents("connectivity", "--out c.png --npz numbers.npz --reach 0.4")
+    assert (status, "0.4 s before, over" in said) == (0, True)
     assert sounds == [0, 1, 1, 2]
     with np.load(npz) as saved:
         np.testing.assert_allclose(saved["curves"], whole.curves)
         assert saved["half_life_s"].shape == (2, 2, 3)
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".parts"] == []
-    said = capsys.readouterr().out
-    assert "0.4 s before, over" in said
-    assert ("Nothing beyond the encoder's reach" in said) == (
-        round(0.4 * 50) <= receptive_field(TINY.encoder).size
-    )
-    assert "nan" not in said
 
 
-def test_parts_of_other_settings_are_not_used(
-    tiny_checkpoint: Path, tiny_collection: Collection, tmp_path: Path
-) -> None:
-    model = load_network(tiny_checkpoint)
-    connect(model, tiny_collection, 0.4, kept=tmp_path / "numbers.npz")
-    again = connect(model, tiny_collection, 0.2, kept=tmp_path / "numbers.npz")
-    np.testing.assert_allclose(again.curves, connect(model, tiny_collection, 0.2).curves)
+def test_parts_of_other_settings_are_not_used(tiny_collection: Collection, tmp_path: Path) -> None:
+    model, kept = random_model(TINY), tmp_path / "numbers.npz"
+    connect(model, tiny_collection, 0.4, kept=kept)
+    again, expected = (connect(model, tiny_collection, 0.2, kept=path) for path in (kept, None))
+    np.testing.assert_allclose(again.curves, expected.curves)
 
 
 @pytest.mark.parametrize("beyond", [0, 1, 2, 40])
-def test_the_caption_says_only_what_was_looked_at(
-    tiny_checkpoint: Path, tiny_collection: Collection, beyond: int
-) -> None:
+def test_the_caption_says_only_what_was_looked_at(tiny_collection: Collection, beyond: int) -> None:
     reach = receptive_field(TINY.encoder).size + beyond
-    words = describe(connect(load_network(tiny_checkpoint), tiny_collection, reach / 50))
+    words = describe(connect(random_model(TINY), tiny_collection, reach / 50))
     assert ("all that was looked at" in words) == (beyond == 0)
     assert ("the rest by recurrence alone" in words) == (beyond > 0)
     assert "nan" not in words
 
 
-def test_a_reach_of_nothing_is_refused() -> None:
+def test_a_step_that_is_not_there_is_refused() -> None:
     model = exact(TINY)
-    for reach_s in (0.0, -1.0, float("nan"), float("inf")):
-        with pytest.raises(ConfigError, match="expected a reach of at least a step"):
-            connectivity(model, mel_of(model, 5), 3, 0, reach_s)
     with pytest.raises(ConfigError, match="expected a step of the dialogue's 5, got 5"):
         connectivity(model, mel_of(model, 5), 5, 0)

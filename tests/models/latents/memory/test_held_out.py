@@ -1,19 +1,13 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from turnstream.models.evaluation.measures import auc
 from turnstream.models.latents.memory import held_out
-from turnstream.models.latents.memory.held_out import (
-    fitted_log_odds,
-    held_out_log_odds,
-    is_fittable,
-    log_loss,
-)
+from turnstream.models.latents.memory.held_out import fit_linear, held_out_log_odds, is_fittable
 from turnstream.stream.errors import ConfigError
 
 
@@ -29,16 +23,13 @@ def test_equals_scikit_learns_pipeline(balanced: bool, monkeypatch: pytest.Monke
     monkeypatch.setattr(held_out, "PENALTIES", (0.3,))
     features, happened, dialogue = events()
     happened[:60] |= np.random.default_rng(1).random(60) < 0.3
-    pipeline = make_pipeline(
-        StandardScaler(),
-        LogisticRegression(C=0.3, class_weight="balanced" if balanced else None, max_iter=1000),
-    )
-    expected = cross_val_predict(
-        pipeline, features, happened, groups=dialogue, cv=GroupKFold(6), method="decision_function"
-    )
-    np.testing.assert_allclose(
-        held_out_log_odds(features, happened, dialogue, balanced=balanced), expected, atol=1e-6
-    )
+    kinds = "balanced" if balanced else None
+    fitted = LogisticRegression(C=0.3, class_weight=kinds, max_iter=1000)
+    given = {"groups": dialogue, "cv": GroupKFold(6), "method": "decision_function"}
+    pipeline = make_pipeline(StandardScaler(), fitted)
+    expected = cross_val_predict(pipeline, features, happened, **given)
+    found = held_out_log_odds(features, happened, dialogue, balanced=balanced)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_what_only_tells_dialogues_apart_tells_nothing_of_others() -> None:
@@ -46,45 +37,27 @@ def test_what_only_tells_dialogues_apart_tells_nothing_of_others() -> None:
     happened, dialogue = np.arange(160) // 2 % 2 == 0, np.arange(160) // 2 % 80
     which = np.eye(80)[dialogue]
     assert auc(held_out_log_odds(which, happened, dialogue), happened) < 0.6
-    assert auc(fitted_log_odds(which, happened, dialogue, which), happened) == 1
+    assert auc(fit_linear(which, happened, 0.3).log_odds(which), happened) == 1
 
 
 def test_no_features_give_the_share_of_the_other_dialogues() -> None:
-    happened, dialogue = (
-        np.array([True, True, True, False, False, False, False, True]),
-        np.repeat([0, 1], 4),
-    )
-    np.testing.assert_allclose(
-        held_out_log_odds(np.zeros((8, 0)), happened, dialogue), np.log(np.repeat([1 / 3, 3], 4))
-    )
+    happened, dialogue = np.array([1, 1, 1, 0, 0, 0, 0, 1], bool), np.repeat([0, 1], 4)
+    found = held_out_log_odds(np.zeros((8, 0)), happened, dialogue)
+    np.testing.assert_allclose(found, np.log(np.repeat([1 / 3, 3], 4)))
 
 
-def test_log_loss_is_scikit_learns() -> None:
-    _, happened, _ = events()
-    log_odds = np.random.default_rng(2).normal(0, 3, 120)
-    assert log_loss(log_odds, happened).mean() == pytest.approx(
-        sklearn_log_loss(happened, 1 / (1 + np.exp(-log_odds)))
-    )
-
-
-def test_one_dialogue_or_one_kind_is_refused() -> None:
+def test_what_cannot_be_fitted_is_known_before_and_refused() -> None:
     features, happened, dialogue = events()
-    with pytest.raises(
-        ConfigError, match="at least 2 dialogues, to fit on some and to judge on others, got 1"
-    ):
-        held_out_log_odds(features, happened, np.zeros(120, int))
-    with pytest.raises(ConfigError, match="expected shifts and holds to fit on, got 100 and 0"):
-        held_out_log_odds(features, np.ones(120, bool), dialogue)
-
-
-def test_what_cannot_be_fitted_is_known_before() -> None:
-    _, happened, dialogue = events()
     assert is_fittable(happened, dialogue)
-    assert not is_fittable(happened, np.zeros(120, int))
-    for only_here in (
-        happened & (dialogue == 2),
-        ~happened | (dialogue != 2),
-    ):  # without dialogue 2 there is one kind
-        assert not is_fittable(only_here, dialogue)
-        with pytest.raises(ConfigError, match="expected shifts and holds to fit on"):
-            held_out_log_odds(np.zeros((120, 1)), only_here, dialogue)
+    nothing, kinds = np.zeros(120, int), "expected shifts and holds to fit on"
+    cases = [
+        (happened, nothing, "at least 2 dialogues, to fit on some and to judge on others, got 1"),
+        (np.ones(120, bool), dialogue, f"{kinds}, got 100 and 0"),
+        # Without dialogue 2 there is one kind.
+        (happened & (dialogue == 2), dialogue, kinds),
+        (~happened | (dialogue != 2), dialogue, kinds),
+    ]
+    for answers, numbers, complaint in cases:
+        assert not is_fittable(answers, numbers)
+        with pytest.raises(ConfigError, match=complaint):
+            held_out_log_odds(features, answers, numbers)

@@ -1,22 +1,16 @@
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from turnstream.models.config import ModelConfig
 from turnstream.models.dialogues.activity import segments_to_frames
 from turnstream.models.dialogues.labels import label_frames
 from turnstream.models.latents.collect import collect, load_network, read_source
 from turnstream.models.latents.collection import Collection
-from turnstream.models.latents.memory.readings import (
-    decisive_readings,
-    floor_logits,
-    log_mel,
-    silence_readings,
-    sound_at,
-)
+from turnstream.models.latents.memory import readings as subject
 from turnstream.stream.errors import ConfigError
 
 from ....networks import CONFIGS, TINY, random_audio, random_model
@@ -25,42 +19,36 @@ from ....networks import CONFIGS, TINY, random_audio, random_model
 def test_the_logit_at_a_silence_is_the_collections_p_shift(
     tiny_checkpoint: Path, tiny_collection: Collection
 ) -> None:
-    readings, events = silence_readings(tiny_collection)
+    readings, events = subject.silence_readings(tiny_collection)
     assert {event.kind for event in events} == {"shift", "hold"}
     for number in range(3):
         places = readings.of(number)
-        logits = floor_logits(
-            load_network(tiny_checkpoint),
-            sound_at(tiny_collection, number, 16000),
-            readings.only(places),
-        )
-        np.testing.assert_allclose(
-            1 / (1 + np.exp(-logits)), [events[place].p_shift for place in places], atol=1e-5
-        )
+        audio = subject.sound_at(tiny_collection, number, 16000)
+        logits = subject.floor_logits(load_network(tiny_checkpoint), audio, readings.only(places))
+        expected = [events[place].p_shift for place in places]
+        np.testing.assert_allclose(1 / (1 + np.exp(-logits)), expected, atol=1e-5)
 
 
 def test_at_the_silences_start_nothing_of_it_is_heard(tiny_collection: Collection) -> None:
-    readings, events = silence_readings(tiny_collection, 0.0)
+    readings, events = subject.silence_readings(tiny_collection, 0.0)
     np.testing.assert_allclose(readings.heard_s, [event.start_s for event in events])
-    np.testing.assert_array_equal(
-        readings.steps(25), [int(event.start_s * 25 + 1e-6) - 1 for event in events]
-    )
+    expected = [int(event.start_s * 25 + 1e-6) - 1 for event in events]
+    np.testing.assert_array_equal(readings.steps(25), expected)
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
-def test_log_mel_is_what_the_network_makes_of_the_sound(config: object) -> None:
-    model = random_model(config)  # pyright: ignore[reportArgumentType]
+def test_log_mel_is_what_the_network_makes_of_the_sound(config: ModelConfig) -> None:
+    model = random_model(config)
     audio = random_audio(model.config, 1, 40)
     with torch.no_grad():
         expected = model(audio, model.init_state(1))[0].next
-        found = model.forward_mel(log_mel(model, audio[0].numpy())[None], model.init_mel_state(1))[
-            0
-        ].next
+        mel, state = subject.log_mel(model, audio[0].numpy())[None], model.init_mel_state(1)
+        found = model.forward_mel(mel, state)[0].next
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_moments_are_drawn_as_the_loss_weighs_them(tiny_collection: Collection) -> None:
-    drawn = decisive_readings(tiny_collection, 4000, seed=3)
+    drawn = subject.decisive_readings(tiny_collection, 4000, seed=3)
     silent = speech = 0
     for number in range(3):
         columns = tiny_collection.frames(number, ["speaking", "holder"])
@@ -74,70 +62,47 @@ def test_moments_are_drawn_as_the_loss_weighs_them(tiny_collection: Collection) 
     assert abs(drawn.happened.mean() - 0.5) < 0.2
 
 
-def test_short_reactions_of_an_unannotated_dialogue_take_the_floor_as_in_training(
-    tiny_checkpoint: Path, tmp_path: Path
-) -> None:
-    """Training knows of annotated backchannels only.
+def collected(folder: Path, activity: np.ndarray, backchannel: np.ndarray) -> Collection:
+    """A dialogue of noise."""
+    folder.mkdir()
+    noise = np.random.default_rng(0).normal(0, 3000, (2, 320 * activity.shape[1]))
+    np.save(folder / "a.npy", noise.astype(np.int16))
+    np.savez(folder / "a.npz", activity=activity, backchannel=backchannel)
+    line = {"audio": "a.npy", "activity": "a.npz", "sample_rate_hz": 16000}
+    (folder / "m.jsonl").write_text(json.dumps(line))
+    return collect(random_model(TINY), "tiny", read_source(folder / "m.jsonl"), folder / "c")
 
-    The same speech with its short reaction annotated is another thing to be asked.
-    """
-    activity = segments_to_frames(
-        [[(0.5, 11.0), (14.0, 18.0)], [(10.6, 11.4)]], 1000
-    )  # the reaction outlasts the turn
-    np.save(
-        tmp_path / "a.npy", np.random.default_rng(0).normal(0, 3000, (2, 320_000)).astype(np.int16)
-    )
+
+def test_short_reactions_of_an_unannotated_dialogue_take_the_floor_as_in_training(
+    tmp_path: Path,
+) -> None:
+    """The same speech with its short reaction annotated, which training knows of, is another."""
+    # The reaction outlasts the turn.
+    activity = segments_to_frames([[(0.5, 11.0), (14.0, 18.0)], [(10.6, 11.4)]], 1000)
     backchannel = np.zeros_like(activity)
     happened: list[float] = []
     for annotated in (False, True):
         backchannel[1] = activity[1] & annotated
-        np.savez(tmp_path / f"{annotated}.npz", activity=activity, backchannel=backchannel)
-        (tmp_path / "m.jsonl").write_text(
-            json.dumps({"audio": "a.npy", "activity": f"{annotated}.npz", "sample_rate_hz": 16000})
-        )
-        found = collect(
-            load_network(tiny_checkpoint),
-            "tiny",
-            read_source(tmp_path / "m.jsonl"),
-            tmp_path / f"{annotated}",
-        )
+        found = collected(tmp_path / f"{annotated}", activity, backchannel)
         assert found.backchannels_annotated(0) == annotated
         assert np.array_equal(found.frames(0, ["backchannel"])["backchannel"][:, 1], activity[1])
         expected = label_frames(activity, backchannel, 50, (0.2, 0.4, 0.6, 0.8))
-        drawn = decisive_readings(found, 500)
+        drawn = subject.decisive_readings(found, 500)
         assert np.array_equal(drawn.happened, expected.next_holder[drawn.steps(50)] == 1)
         happened.append(drawn.happened.mean())
     assert happened[0] > 0 == happened[1]
 
 
-def test_dialogues_without_shifts_are_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    noise = np.random.default_rng(0).normal(0, 3000, (2, 64000)).astype(np.int16)
-    np.save(tmp_path / "a.npy", noise)
-    np.savez(tmp_path / "a.npz", activity=np.ones((2, 200), bool))
-    (tmp_path / "m.jsonl").write_text(
-        '{"audio": "a.npy", "activity": "a.npz", "sample_rate_hz": 16000}'
-    )
-    collection = collect(
-        load_network(tiny_checkpoint), "tiny", read_source(tmp_path / "m.jsonl"), tmp_path / "c"
-    )
-    with pytest.raises(
-        ConfigError, match="expected dialogues with shifts and holds, got 0 shifts and 0 holds"
-    ):
-        silence_readings(collection)
+def test_dialogues_without_shifts_are_refused(tmp_path: Path) -> None:
+    speech = np.ones((2, 200), bool)
+    collection = collected(tmp_path / "speech", speech, ~speech)
+    with pytest.raises(ConfigError, match="shifts and holds, got 0 shifts and 0 holds"):
+        subject.silence_readings(collection)
     with pytest.raises(ConfigError, match="somebody speaks next"):
-        decisive_readings(collection, 5)
+        subject.decisive_readings(collection, 5)
 
 
-def test_a_network_of_another_frame_rate_is_asked_at_the_same_moments(
-    tiny_collection: Collection,
-) -> None:
-    readings, _ = silence_readings(tiny_collection)
-    slow = random_model(replace(TINY, encoder=replace(TINY.encoder, stride=2)))
-    places = readings.of(0)
-    audio = sound_at(tiny_collection, 0, 16000)
-    said = floor_logits(slow, audio, readings.only(places))
-    for place, logit in zip(places, said, strict=True):
-        heard = int(readings.heard_s[place] * 25 + 1e-6) * 640
-        with torch.no_grad():
-            output, _ = slow(torch.from_numpy(audio[None, :, :heard].copy()), slow.init_state(1))
-        assert logit == pytest.approx(float(output.next[0, readings.speaker[place], -1]), abs=1e-4)
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
+def test_less_than_a_step_or_no_end_is_refused(seconds: float) -> None:
+    with pytest.raises(ConfigError, match=r"a reach of at least a step of the network, 0\.02 s"):
+        subject.in_steps(random_model(TINY), seconds, "a reach")
