@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....stream.errors import ConfigError
-from ...evaluation.measures import BinaryScore, Estimate, estimate, score_binary, sums_by_dialogue
+from ...evaluation.measures import Estimate, consecutive, estimate, sums_by_dialogue
 from ..bars import bar
 from ..collection import Collection
 from .silence_windows import SilenceWindows, p_shift_edited, p_shift_heard
@@ -37,15 +37,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Effect:
-    """What one edit changed; E silences.
-
-    Attributes:
-        windows: the silences.
-        p_shift: with the edit, (E,).
-    """
+    """What one edit changed; E silences."""
 
     windows: SilenceWindows
-    p_shift: Floats
+    p_shift: Floats  # with the edit, (E,)
 
     @property
     def change(self) -> Floats:
@@ -53,40 +48,22 @@ class Effect:
 
     def at(self, kind: Literal["shift", "hold"]) -> Estimate:
         """Mean change of p_shift at shifts or at holds, within speaker."""
-        happened = self.windows.readings.happened
-        return mean_within_speaker(
-            self.change, self.windows, happened if kind == "shift" else ~happened
-        )
+        chosen = self.windows.readings.happened == (kind == "shift")
+        return mean_within_speaker(self.change, self.windows, chosen)
 
     @property
     def magnitude(self) -> Estimate:
         """Mean absolute change of p_shift, within speaker."""
         return mean_within_speaker(np.abs(self.change), self.windows)
 
-    def scores(self) -> tuple[BinaryScore, BinaryScore]:
-        """How well p_shift tells shifts from holds, without and with the edit."""
-        windows = self.windows
-        units, happened = bootstrap_units(windows), windows.readings.happened
-        before, after = (
-            score_binary(said, happened, units, windows.before)
-            for said in (windows.p_shift, self.p_shift)
-        )
-        return before, after
-
 
 @dataclass(frozen=True)
 class UnitEffects:
-    """What the ablation of each of H units of a layer changes.
-
-    Attributes:
-        layer: which.
-        effects: of each unit.
-        control: mean absolute change when a random direction of the layer is ablated, (CONTROLS,).
-    """
+    """What the ablation of each of H units of a layer changes."""
 
     layer: str
-    effects: tuple[Effect, ...]
-    control: Floats
+    effects: tuple[Effect, ...]  # of each unit
+    control: Floats  # mean absolute change by random directions of the layer, (CONTROLS,)
 
     @property
     def level(self) -> float:
@@ -103,7 +80,7 @@ def bootstrap_units(windows: SilenceWindows) -> NDArray[np.int64]:
     """Return what is drawn in a bootstrap: dialogues, or blocks of a single one, (E,)."""
     numbers = windows.readings.number
     if len(np.unique(numbers)) > 1:
-        return np.unique(numbers, return_inverse=True)[1]
+        return consecutive(numbers)[0]
     return np.arange(len(windows)) * min(BLOCKS, len(windows)) // len(windows)
 
 
@@ -113,18 +90,13 @@ def mean_within_speaker(
     """Return the mean over speakers of each one's mean, with its interval.
 
     Args:
-        values: of each silence, (E,).
-        windows: the silences.
+        values, windows: of each silence, (E,).
         chosen: which of them count, (E,); None counts all.
     """
     some = np.ones(len(values), bool) if chosen is None else chosen
-    if not some.any():
-        return Estimate(float("nan"), float("nan"), float("nan"))
-    _, units = np.unique(bootstrap_units(windows)[some], return_inverse=True)
-    speakers = np.stack([windows.readings.number, windows.before], axis=1)[some]
-    _, speaker = np.unique(speakers, axis=0, return_inverse=True)
-    of = (speaker.reshape(-1)[:, None] == np.arange(speaker.max() + 1)).astype(np.float64)  # (N, G)
-    count = int(units.max()) + 1
+    units, count = consecutive(bootstrap_units(windows)[some])
+    speaker, speakers = consecutive((2 * windows.readings.number + windows.before)[some])
+    of = np.eye(speakers)[speaker]  # (N, G)
     sums = sums_by_dialogue(values[some, None] * of, units, count)  # (U, G)
     counts = sums_by_dialogue(of, units, count)
     present = (counts > 0).astype(np.float64)
@@ -134,8 +106,7 @@ def mean_within_speaker(
         means = np.divide(weights @ sums, drawn, out=np.zeros_like(drawn), where=drawn > 0)
         # a speaker counts as often as the units were drawn in which he paused
         times = weights @ present / present.sum(axis=0)
-        total = times.sum(axis=1)
-        mean = (times * means).sum(axis=1)
+        total, mean = times.sum(axis=1), (times * means).sum(axis=1)
         return np.divide(mean, total, out=np.full(len(total), np.nan), where=total > 0)
 
     return estimate(statistic, count)
@@ -164,8 +135,7 @@ def direction_effect(
     """Return what changes when the states are edited along a direction.
 
     Args:
-        model: the network of the windows.
-        windows: the silences; the edit holds from their beginning to the reading.
+        model, windows: the edit holds from the windows' beginning to the reading.
         layer: "latent_speaker" or "latent".
         direction: (H,) of any length above 0; it is scaled to length 1.
         do: "ablate" sets the states along it to their mean, "clamp" to `value`, "patch" to what
@@ -181,18 +151,18 @@ def direction_effect(
 
     from ..intervene import Edit, direction_edit
 
-    edit = direction_edit(model, layer, direction, 0.0)
+    basis = direction_edit(model, layer, direction, 0.0).basis
     if do == "patch":
-        along = windows.layers[layer] @ edit.basis.T  # (2 E, T, 1)
-        values = _from_donors(along.unflatten(0, (-1, 2)), windows, seed).flatten(0, 1)
-        values = values.transpose(0, 1)
+        along = (windows.layers[layer] @ basis.T).unflatten(0, (-1, 2))  # (E, 2, T, 1)
+        values = _from_donors(along, windows, seed).flatten(0, 1).transpose(0, 1)
+    elif do == "clamp" and value is not None:
+        values = torch.full((1, 1, 1), value)
+    elif do == "ablate" and mean is not None:
+        values = (mean @ basis[0]).reshape(1, 1, 1)
     else:
-        target = value if do == "clamp" else None if mean is None else float(mean @ edit.basis[0])
-        if target is None:
-            needed = "a value to clamp to" if do == "clamp" else "the mean state to ablate to"
-            raise ConfigError(f"expected {needed}, got none")
-        values = torch.full((1, 1, 1), target)
-    edit = Edit(layer, edit.basis, values, windows.rows_of(whose))
+        needed = {"clamp": "a value to clamp to", "ablate": "the mean state to ablate to"}[do]
+        raise ConfigError(f"expected {needed}, got none")
+    edit = Edit(layer, basis, values, windows.rows_of(whose))
     return Effect(windows, p_shift_edited(model, windows, edit))
 
 
@@ -208,8 +178,7 @@ def sound_effect(
     """Return what changes when a stretch of sound is heard as something else.
 
     Args:
-        model: the network of the windows.
-        windows: the silences.
+        model, windows: that hear it.
         stretch_s: its beginning and end, in seconds from the start of the silence.
         do: "ablate" puts the mean log-mel frame there, "clamp" digital silence, "patch" the same
             stretch around a silence of the other kind.
@@ -256,11 +225,7 @@ def rank_units(
     """Ablate every unit of a layer alone, and random directions as a control.
 
     Args:
-        model: the network of the windows.
-        windows: the silences.
-        layer: "latent_speaker" or "latent".
-        mean: of the layer's states, (H,).
-        whose: as in `direction_effect`.
+        model, windows, layer, mean, whose: as in `direction_effect`.
         controls: how many random directions.
         seed: of the directions.
     """
