@@ -55,8 +55,7 @@ def collect_states(
 ) -> Collection:
     """Run any network on dialogues, and write a collection of its states.
 
-    Dialogues that are already in the folder are not run again, but for the first, which tells the
-    width of the states.
+    Dialogues in the folder are not run again, but for the first, which tells the states' width.
 
     Args:
         network: a torch module in evaluation mode, or a function from samples to states.
@@ -98,7 +97,12 @@ def collect_states(
                 states = np.stack([_states(hear(channel), 2) for channel in audio])
             else:
                 states = _states(hear(audio), 3)
-            _check(states, audio.shape[1] / sample_rate_hz, frame_rate_hz)
+            expected = audio.shape[1] / sample_rate_hz * frame_rate_hz
+            if abs(states.shape[1] - expected) > max(2.0, MOST_APART * expected):
+                raise ConfigError(
+                    f"expected about {expected:.0f} states in {expected / frame_rate_hz:.1f} s at "
+                    f"{frame_rate_hz:g} Hz, got {states.shape[1]}"
+                )
             if about is None:
                 sizes = {"latent": states.shape[2]}
                 about = About(called, sha256, frame_rate_hz, sizes, all_of, runnable=False)
@@ -106,8 +110,7 @@ def collect_states(
             if not is_written(out, number):
                 spoken = activity_of(dialogue, states.shape[1] / frame_rate_hz)
                 columns = {"latent": states.swapaxes(0, 1)}
-                known, texts = bool(spoken[1].any()), load_texts(dialogue)
-                write_dialogue(out, number, about, columns, spoken, annotated=known, texts=texts)
+                write_dialogue(out, number, about, columns, spoken, texts=load_texts(dialogue))
     return Collection(out)
 
 
@@ -157,16 +160,6 @@ def _states(given: Any, dims: int) -> States:
     if values.ndim != dims or (dims == 3 and len(values) != 2):
         shape = "(T, H)" if dims == 2 else "(2, T, H)"
         raise ConfigError(f"expected states of shape {shape}, got {values.shape}")
-    return values
-
-
-def _check(states: States, seconds: float, frame_rate_hz: float) -> None:
-    """Refuse states that are not finite, or too many or too few for the rate."""
-    expected = seconds * frame_rate_hz
-    if abs(states.shape[1] - expected) > max(2.0, MOST_APART * expected):
-        raise ConfigError(
-            f"expected about {expected:.0f} states in {seconds:.1f} s at {frame_rate_hz:g} Hz, got "
-            f"{states.shape[1]}"
-        )
-    if not np.isfinite(states).all():
+    if not np.isfinite(values).all():
         raise ConfigError("expected finite states, got NaN or infinity")
+    return values

@@ -1,7 +1,6 @@
 """`turnstream latents collect`: run a network on dialogues, and write a collection.
 
-A collection holds the latents and predictions of every frame, and the events of the dialogues
-(collection.py). All of it is the network's own: the pause model is not asked.
+All of it (collection.py) is the network's own: the pause model is not asked.
 
 turnstream latents collect MANIFEST --out collection [--model RUN]
 turnstream latents collect call.wav --out collection
@@ -10,12 +9,12 @@ turnstream latents collect call.wav --out collection
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,12 +97,9 @@ def load_network(folder: Path | None) -> TurnModel:
     from ..checkpoint import bundled_checkpoint, load_checkpoint
 
     model = load_checkpoint(folder or bundled_checkpoint())
-    features = model.config.features
-    if features.sample_rate_hz != features.hop_samples * FRAME_RATE_HZ:
-        raise ConfigError(
-            f"expected {FRAME_RATE_HZ:g} feature frames a second, got "
-            f"{features.sample_rate_hz / features.hop_samples:g}"
-        )
+    rate_hz = model.config.features.sample_rate_hz / model.config.features.hop_samples
+    if rate_hz != FRAME_RATE_HZ:
+        raise ConfigError(f"expected {FRAME_RATE_HZ:g} feature frames a second, got {rate_hz:g}")
     return model
 
 
@@ -123,10 +119,8 @@ def network_to_run(collection: Collection, folder: Path | None) -> TurnModel:
 
 def own_network(collection: Collection, folder: Path | None) -> TurnModel | None:
     """Return the network of a checkpoint if it is the collection's, else None."""
-    if not collection.about.runnable:
-        return None
-    model = load_network(folder)
-    return model if _is_of(collection, model) else None
+    model = load_network(folder) if collection.about.runnable else None
+    return model if model is not None and _is_of(collection, model) else None
 
 
 def name_of(folder: Path | None) -> str:
@@ -145,10 +139,9 @@ def read_source(path: Path) -> list[Dialogue]:
         DialogueError: the path is neither.
     """
     if path.suffix in (".jsonl", ".json"):
-        dialogues = read_manifest(path)
-        if not dialogues:
-            raise DialogueError(f"{path}: expected at least one dialogue, got none")
-        return dialogues
+        if dialogues := read_manifest(path):
+            return dialogues
+        raise DialogueError(f"{path}: expected at least one dialogue, got none")
     if not path.is_file():
         raise DialogueError(
             "expected a manifest (.jsonl), an audio file or a collection, got "
@@ -183,10 +176,8 @@ def opened_collection(
         return
     dialogues = read_source(source)  # refused before the network is loaded
     network = load_network(model)
-    if keep is not None:
-        yield collect(network, name_of(model), dialogues, keep)
-        return
-    with tempfile.TemporaryDirectory(prefix="turnstream-latents-") as folder:
+    prefix = "turnstream-latents-"
+    with TemporaryDirectory(prefix=prefix) if keep is None else nullcontext(keep) as folder:
         yield collect(network, name_of(model), dialogues, Path(folder))
 
 
@@ -197,12 +188,10 @@ def _is_of(collection: Collection, model: TurnModel) -> bool:
 
 
 def collect(model: TurnModel, name: str, dialogues: Sequence[Dialogue], out: Path) -> Collection:
-    """Run a network on dialogues in stereo, and write the collection.
+    """Run a network, in evaluation mode, on dialogues in stereo, and write the collection.
 
-    Args:
-        model, name: the network, in evaluation mode.
-        dialogues: to run, but for those that are already in the folder.
-        out: folder to write; made if it does not exist.
+    Dialogues that are already in the folder are not run again.
+
     Raises:
         ConfigError: the folder has another collection.
         DialogueError: a dialogue cannot be read.
@@ -210,8 +199,8 @@ def collect(model: TurnModel, name: str, dialogues: Sequence[Dialogue], out: Pat
     from ..checkpoint import weights_sha256
 
     sizes = {layer: getattr(model, rnn).config.hidden for layer, rnn in RNNS.items()}
-    all_of, rate_hz = tuple(map(described, dialogues)), model.config.frame_rate_hz
-    about = About(name, weights_sha256(model), rate_hz, sizes, all_of)
+    heard, rate_hz = tuple(map(described, dialogues)), model.config.frame_rate_hz
+    about = About(name, weights_sha256(model), rate_hz, sizes, heard)
     write_about(out, about)
     for number, dialogue in enumerate(bar(dialogues, "collect", "dialogue")):
         if not is_written(out, number):
@@ -221,6 +210,7 @@ def collect(model: TurnModel, name: str, dialogues: Sequence[Dialogue], out: Pat
 
 def described(dialogue: Dialogue) -> CollectedDialogue:
     """Return a dialogue as a collection describes it."""
+    source = activity_source(dialogue)
     return CollectedDialogue(
         dialogue.id,
         dialogue.split,
@@ -228,7 +218,7 @@ def described(dialogue: Dialogue) -> CollectedDialogue:
         dialogue.sample_rate_hz,
         dialogue.start_s,
         dialogue.end_s,
-        OWN_VAD if _own_vad(dialogue) else activity_source(dialogue),
+        source if source != "detector" or is_installed() else OWN_VAD,
         None if dialogue.words is None else str(dialogue.words.resolve()),
     )
 
@@ -245,30 +235,26 @@ def activity_of(
     Raises:
         DialogueError: there is none of these, or the activity is not as long as the audio.
     """
-    backchannel = None
-    if _own_vad(dialogue) and vad is None:
-        raise DialogueError(
-            f"dialogue {dialogue.id!r}: expected who spoke when in the manifest, or Silero VAD "
-            "(extra `bench`), got neither"
-        )
-    if vad is not None and _own_vad(dialogue):
-        activity = bridge_short_pauses(vad >= SPEAKING, round(BRIDGED_S * FRAME_RATE_HZ))
-    elif activity_source(dialogue) == "detector":
-        activity = detect_activity(load_sound(dialogue, SAMPLE_RATE_HZ))
-    else:
+    if activity_source(dialogue) != "detector":
         activity, backchannel = speech_activity(dialogue)
+    else:
+        if is_installed():
+            activity = detect_activity(load_sound(dialogue, SAMPLE_RATE_HZ))
+        elif vad is not None:
+            activity = bridge_short_pauses(vad >= SPEAKING, round(BRIDGED_S * FRAME_RATE_HZ))
+        else:
+            raise DialogueError(
+                f"dialogue {dialogue.id!r}: expected who spoke when in the manifest, or Silero VAD "
+                "(extra `bench`), got neither"
+            )
+        backchannel = np.zeros_like(activity)
     activity_s = activity.shape[1] / FRAME_RATE_HZ
     if not activity.shape[1] or abs(audio_s - activity_s) > MOST_APART_S:
         raise DialogueError(
             f"dialogue {dialogue.id!r}: expected activity as long as the audio, {audio_s:.1f} s, "
             f"got {activity_s:.1f} s"
         )
-    return activity, np.zeros_like(activity) if backchannel is None else backchannel
-
-
-def _own_vad(dialogue: Dialogue) -> bool:
-    """Whether the activity must come from the network: there is no other source."""
-    return activity_source(dialogue) == "detector" and not is_installed()
+    return activity, backchannel
 
 
 def _collect(model: TurnModel, dialogue: Dialogue, out: Path, number: int, about: About) -> None:
@@ -279,18 +265,10 @@ def _collect(model: TurnModel, dialogue: Dialogue, out: Path, number: int, about
     outputs = dialogue_outputs(model, audio, dialogue.id, LAYERS)
     audio_s = outputs["vad"].shape[1] / rate_hz
     vad = at_activity_rate(outputs["vad"], rate_hz, round(audio_s * FRAME_RATE_HZ))
-    activity, backchannel = activity_of(dialogue, audio_s, vad)
-    p_next = at_activity_rate(outputs["p_next"], rate_hz, activity.shape[1])
-    write_dialogue(
-        out,
-        number,
-        about,
-        {name: values.swapaxes(0, 1) for name, values in outputs.items()},
-        (activity, backchannel),
-        annotated=bool(backchannel.any()),
-        texts=load_texts(dialogue),
-        p_next=p_next,
-    )
+    spoken, texts = activity_of(dialogue, audio_s, vad), load_texts(dialogue)
+    p_next = at_activity_rate(outputs["p_next"], rate_hz, spoken[0].shape[1])
+    columns = {name: values.swapaxes(0, 1) for name, values in outputs.items()}
+    write_dialogue(out, number, about, columns, spoken, texts=texts, p_next=p_next)
 
 
 def load_sound(dialogue: Dialogue, sample_rate_hz: int) -> Samples:

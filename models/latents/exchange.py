@@ -120,9 +120,7 @@ def _write_csv(
                 else:
                     flat[name] = to_arrow(values, COLUMNS.get(name))
             table: Any = pa.table({name: said(column) for name, column in flat.items()})
-            if writer is None:
-                look = pv.WriteOptions(quoting_style="needed")
-                writer = opened.enter_context(pv.CSVWriter(path, table.schema, write_options=look))
+            writer = writer or opened.enter_context(pv.CSVWriter(path, table.schema))
             writer.write_table(table)
             progress.update(len(table))
 

@@ -31,7 +31,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import chain, groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +56,10 @@ from .collection import (
     is_written,
     write_about,
 )
-from .labels import check_name, label_cells, write_labels
+from .labels import check_names, label_cells, write_labels
 from .moments import FLOORS, SITUATIONS
 from .options import option
-from .tables import SUFFIXES, Rows, blocks, column_names, is_numeric, to_numpy
+from .tables import SUFFIXES, TEXT, Rows, blocks, column_names, is_numeric, to_numpy
 from .writing import DEFAULTS, UNKNOWN, write_dialogue
 
 RATE_ROWS = 4000  # of the first dialogue, from which the rate is read
@@ -129,10 +129,8 @@ def import_table(
     splits, read_hz, numeric = _survey(path, header)
     rate_hz = read_hz if rate_hz is None else rate_hz
     if rate_hz is None:
-        raise ConfigError(
-            f"{path}: expected a rate (--rate HZ), or a column `time_s` with at least two times to "
-            "read it from"
-        )
+        column = "a column `time_s` with at least two times to read it from"
+        raise ConfigError(f"{path}: expected a rate (--rate HZ), or {column}, got neither")
     if rate_hz <= 0 or (read_hz and abs(rate_hz / read_hz - 1) > RATE_TOLERANCE):
         rate = f"{read_hz:g} Hz" if read_hz else "above 0"
         raise ConfigError(f"{path}: expected the rate of its times, {rate}, got {rate_hz:g} Hz")
@@ -180,10 +178,8 @@ def read_header(path: Path) -> Header:
         if match := re.fullmatch(rf"(d|{'_|'.join(LAYERS)}_)(\d+)", name):
             found.setdefault(match[1].rstrip("_"), {})[int(match[2])] = name
     if not found or ("d" in found and len(found) > 1):
-        raise ConfigError(
-            f"{path}: expected either d0, d1, ... or latent_0, ... and latent_speaker_0, ..., got "
-            f"{some}"
-        )
+        either = "either d0, d1, ... or latent_0, ... and latent_speaker_0, ..."
+        raise ConfigError(f"{path}: expected {either}, got {some}")
     for layer, columns in found.items():
         if gap := set(range(len(columns))) - set(columns):
             raise ConfigError(
@@ -196,17 +192,14 @@ def read_header(path: Path) -> Header:
     }.items():
         if not there:
             raise ConfigError(f"{path}: expected a column {column}, got {some}")
-    found = {"latent" if key == "d" else key: columns for key, columns in found.items()}
-    values = {
-        layer: tuple(name for _, name in sorted(found[layer].items()))
-        for layer in LAYERS
-        if layer in found
-    }
+    if "d" in found:
+        found["latent"] = found.pop("d")
+    inside = [layer for layer in LAYERS if layer in found]
+    values = {layer: tuple(name for _, name in sorted(found[layer].items())) for layer in inside}
     known = tuple(name for name in names if name in COLUMNS)
-    taken = {"", *known, *(name for columns in values.values() for name in columns)}
-    own = tuple(name for name in names if name not in taken)  # "" is the index of a table
-    for name in own:
-        check_name(path, name)
+    taken = {"", *known, *chain.from_iterable(values.values())}  # "" is the index of a table
+    own = tuple(name for name in names if name not in taken)
+    check_names(path, own)
     return Header(known, values, own)
 
 
@@ -217,16 +210,13 @@ def read_column(rows: Rows, name: str) -> NDArray[Any]:
         ConfigError: a cell holds something else, with its place.
     """
     kind, default = COLUMNS.get(name, pa.float32()), DEFAULTS.get(name)
+    expected = "a whole number" if pa.types.is_integer(kind) else "a finite number"
     if name in WORDS:
         expected = f"one of {', '.join(map(repr, WORDS[name]))}"
     elif pa.types.is_boolean(kind):
         expected = "true or false"
-    else:
-        expected = "a whole number" if pa.types.is_integer(kind) else "a finite number"
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if default is not None:
-        expected += ", or nothing"
+    kind = pa.string() if kind == TEXT else kind
+    expected += "" if default is None else ", or nothing"
     column = rows.cells(name, kind, expected, needed=default is None)
     if default is not None and not isinstance(default, float):  # NaN stays null
         column = column.fill_null(default)

@@ -1,8 +1,8 @@
 """Change what a network holds in mind while it runs, and see what it says then.
 
 An edit sets the states of one layer along some directions: a unit, any direction, or all of them.
-The network itself runs as always; only the layer's RNN is taken one step at a time, and each state
-is edited before anything reads it, the RNN's own next step included.
+Only the layer's RNN is taken one step at a time, and each state is edited before anything reads it,
+the RNN's own next step included. Of an LSTM the output h is edited; its cell c stays.
 
     from turnstream.models.latents.intervene import run_edited, unit_edit
 
@@ -10,11 +10,8 @@ is edited before anything reads it, the RNN's own next step included.
     for output, probabilities in run_edited(model, audio, edit, from_s=12.0):
         probabilities.p_next  # (1, 2, T)
 
-- Clamp: any value.
-- Ablate: the mean of the states along the direction, so that it says nothing any more.
-- Patch: the states of another moment (`TurnOutput.latent` along the direction).
-
-Of an LSTM the output h is edited, which is what others read; its cell c stays.
+Clamp to any value; ablate with the mean of the states along the direction; patch with the states of
+another moment (`TurnOutput.latent` along the direction).
 
 Source: activation patching and mean ablation after Meng et al. 2022 and Wang et al. 2023.
 """

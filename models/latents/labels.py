@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +60,6 @@ def main(args: argparse.Namespace) -> int:
 def join_labels(collection: Collection, path: Path) -> dict[str, float]:
     """Join the labels of a table to a collection.
 
-    Args:
-        collection: to join them to; it is read anew afterwards.
-        path: of the file.
     Returns:
         By name of a label, the share of frames of single speakers that have it.
     Raises:
@@ -99,7 +96,7 @@ def label_cells(column: Any, is_a_number: bool) -> NDArray[Any]:
 
 
 def read_labels(folder: Path, number: int) -> Labels:
-    """Return all labels of a dialogue in a collection, (T, 2) by name; none where none is there."""
+    """Return all labels of a dialogue in a collection, (T, 2) by name."""
     path = file_of(folder, LABELS, number)
     if not path.is_file():
         return {}
@@ -139,25 +136,23 @@ def coded_label(values: NDArray[Any]) -> dict[str, Any]:
     return {"classes": classes, "values": np.array([classes.index(c) for c in coded], np.uint8)}
 
 
-def check_name(path: Path, name: str) -> None:
+def check_names(path: Path, names: Sequence[str]) -> None:
     """Raise a ConfigError for a name that another column of a collection has."""
-    if name in COLUMNS or name in LABELS_RESERVED:
-        raise ConfigError(
-            f"{path}: expected names of labels that no column of a collection has, got {name!r}"
-        )
+    for name in names:
+        if name in COLUMNS or name in LABELS_RESERVED:
+            raise ConfigError(
+                f"{path}: expected names of labels that no column of a collection has, got {name!r}"
+            )
 
 
 def _label_names(path: Path) -> tuple[str, ...]:
     header = column_names(path)
     if (TIME in header) == all(name in header for name in SPAN):
-        raise ConfigError(
-            f"{path}: expected either time_s or begin_s and end_s, got "
-            f"{', '.join(header[:8]) or 'nothing'}"
-        )
+        some = ", ".join(header[:8]) or "nothing"
+        raise ConfigError(f"{path}: expected either time_s or begin_s and end_s, got {some}")
     known = ("", TIME, *SPAN, "speaker", "dialogue")  # "" is the index of a table
     names = tuple(name for name in header if name not in known)
-    for name in names:
-        check_name(path, name)
+    check_names(path, names)
     if not names:
         raise ConfigError(f"{path}: expected at least one column of labels, got none")
     return names
@@ -194,9 +189,8 @@ def _places(
         rows.check(np.isin(named, known), "dialogue", f"one of {some}")
         number = np.array([ids.index(name) if name else 0 for name in named])
     elif len(ids) > 1:
-        raise ConfigError(
-            f"{rows.path}: expected a column `dialogue`, since there are {len(ids)}, got none"
-        )
+        column = f"a column `dialogue`, since there are {len(ids)}"
+        raise ConfigError(f"{rows.path}: expected {column}, got none")
     for dialogue, name in enumerate(ids):
         frames = collection.frame_count(dialogue)
         inside = (begin_s >= 0) & (first < frames) | (number != dialogue)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -98,9 +98,7 @@ def find_floors(activity: BoolFrames) -> NDArray[np.int64]:
 
 
 def find_moments(
-    activity: BoolFrames,
-    backchannel: BoolFrames,
-    texts: Texts = ((), ()),
+    activity: BoolFrames, backchannel: BoolFrames, texts: Texts = ((), ())
 ) -> list[Moment]:
     """Every event of a dialogue, in order of time.
 
@@ -110,25 +108,34 @@ def find_moments(
             (`find_onsets`) that begin while the other speaks count as such.
         texts: empty where nothing is known.
     """
+
+    def silence(kind: str, speaker: int, following: int, start: int, end: int) -> Moment:
+        start_s = start / FRAME_RATE_HZ
+        ends = [
+            (abs(end_s - start_s), text)
+            for (begin_s, end_s), text in texts[speaker]
+            if begin_s < start_s and abs(end_s - start_s) <= TEXT_BEFORE_S
+        ]
+        ending = ending_of(min(ends)[1]) if ends else ""
+        return Moment(kind, speaker, following, start, end, ending)
+
     found = [
-        Moment(t.kind, t.previous, t.next, t.silence_start_frame, t.silence_end_frame)
+        silence(t.kind, t.previous, t.next, t.silence_start_frame, t.silence_end_frame)
         for t in find_transitions(activity)
     ]
-    found += [Moment(*silence) for silence in _silences(activity)]
+    found += [silence(*each) for each in _silences(activity)]
     for start, end in runs(np.all(activity, axis=0)):
         before = activity[:, start - 1] if start else np.zeros(2, bool)
         if before.sum() == 1:
             first = int(before.argmax())
             found.append(Moment("overlap", first, 1 - first, start, end))
-    reactions = [(who, *span) for who in (0, 1) for span in runs(backchannel[who])]
-    for who, start, end in reactions or _short_reactions(activity):
-        found.append(Moment("backchannel", who, 1 - who, start, end))
-    found = [
-        replace(moment, ending=_ending_before(moment, texts))
-        if moment.kind in ("shift", "hold", "gap", "pause")
-        else moment
-        for moment in found
+    reactions = [(who, start, end) for who in (0, 1) for start, end in runs(backchannel[who])]
+    reactions = reactions or [
+        (onset.speaker, onset.start_frame, onset.end_frame)
+        for onset in find_onsets(activity)
+        if onset.kind == "short" and activity[1 - onset.speaker, onset.start_frame]
     ]
+    found += [Moment("backchannel", who, 1 - who, start, end) for who, start, end in reactions]
     return sorted(found, key=lambda m: (m.start_frame, EVENT_KINDS.index(m.kind), m.speaker))
 
 
@@ -173,21 +180,3 @@ def _silences(activity: BoolFrames) -> list[tuple[str, int, int, int, int]]:
             kind = "pause" if (before == after).all() else "gap"
             found.append((kind, int(before.argmax()), int(after.argmax()), start, end))
     return found
-
-
-def _short_reactions(activity: BoolFrames) -> list[tuple[int, int, int]]:
-    return [
-        (onset.speaker, onset.start_frame, onset.end_frame)
-        for onset in find_onsets(activity)
-        if onset.kind == "short" and activity[1 - onset.speaker, onset.start_frame]
-    ]
-
-
-def _ending_before(moment: Moment, texts: Texts) -> str:
-    start_s = moment.start_frame / FRAME_RATE_HZ
-    ends = [
-        (abs(end - start_s), text)
-        for (start, end), text in texts[moment.speaker]
-        if start < start_s and abs(end - start_s) <= TEXT_BEFORE_S
-    ]
-    return ending_of(min(ends)[1]) if ends else ""

@@ -106,7 +106,6 @@ def blocks(path: Path, names: Sequence[str] | None = None) -> Iterator[Any]:
 
 def said(column: Any) -> Any:
     """Return a column whose cells are null where they say nothing; text has no spaces around it."""
-    column = pa.array(column) if isinstance(column, np.ndarray) else column
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
@@ -142,11 +141,9 @@ def to_numpy(column: Any) -> NDArray[Any]:
 
 
 def to_arrow(values: NDArray[Any], kind: Any = None) -> Any:
-    """Return values, (N,) or, of vectors, (N, H), as an Arrow array.
+    """Return values, (N,) or, of vectors, (N, H), as an Arrow array of a type (None: their own).
 
-    Args:
-        values: text, numbers or truths. A truth may be a float, NaN where unknown, which is null.
-        kind: Arrow type; None: TEXT, or that of the numbers.
+    A truth may be a float, NaN where unknown, which is null.
     """
     flat = values.reshape(-1)
     if kind == TEXT or (kind is None and flat.dtype.kind in "OU"):
@@ -177,16 +174,10 @@ def write_json(path: Path, value: Any) -> None:
 def _csv_blocks(path: Path) -> Iterator[Any]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         names = next(csv.reader(file), [])
-    options = {
-        "read_options": pv.ReadOptions(block_size=BLOCK_BYTES),
-        "parse_options": pv.ParseOptions(newlines_in_values=True),
-        "convert_options": pv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()),
-            null_values=EMPTY,
-            strings_can_be_null=True,
-        ),
-    }
-    with pv.open_csv(path, **options) as reader:
+    kinds = dict.fromkeys(names, pa.string())
+    read, parse = pv.ReadOptions(block_size=BLOCK_BYTES), pv.ParseOptions(newlines_in_values=True)
+    convert = pv.ConvertOptions(column_types=kinds, null_values=EMPTY, strings_can_be_null=True)
+    with pv.open_csv(path, read, parse, convert) as reader:
         yield reader.schema.empty_table()
         for batch in reader:
             yield pa.Table.from_batches([batch])
@@ -196,26 +187,25 @@ def _parquet_blocks(path: Path) -> Iterator[Any]:
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(BLOCK_ROWS):
             table: Any = pa.Table.from_batches([batch])
-            nested = {field.name for field in table.schema if pa.types.is_nested(field.type)}
-            yield _taken_apart(
-                {n: to_numpy(table[n]) if n in nested else table[n] for n in table.column_names}
-            )
+            yield _flat(zip(table.column_names, table.columns, strict=True))
 
 
 def _npz_blocks(path: Path) -> Iterator[Any]:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        yield _taken_apart({name: archive[name] for name in archive.files})
+        yield _flat((name, archive[name]) for name in archive.files)
 
 
-def _taken_apart(columns: dict[str, Any]) -> Any:
-    """Return a table with a column for each value of columns of vectors."""
+def _flat(columns: Iterable[tuple[str, Any]]) -> Any:
+    """Return a table in which columns of vectors are taken apart."""
     flat: dict[str, Any] = {}
-    for name, column in columns.items():
-        if isinstance(column, np.ndarray) and column.ndim == 2:
-            flat |= {f"{name}_{k}": values for k, values in enumerate(column.T)}
+    for name, column in columns:
+        arrow = not isinstance(column, np.ndarray)
+        values = to_numpy(column) if arrow and pa.types.is_nested(column.type) else column
+        if isinstance(values, np.ndarray) and values.ndim == 2:
+            flat |= {f"{name}_{k}": said(pa.array(one)) for k, one in enumerate(values.T)}
         else:
-            flat[name] = column
-    return pa.table({name: said(column) for name, column in flat.items()})
+            flat[name] = said(values if arrow else pa.array(values))
+    return pa.table(flat)
 
 
 def _is(cell: Any, kind: Any) -> bool:

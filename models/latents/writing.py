@@ -35,7 +35,7 @@ def write_dialogue(
     columns: Mapping[str, NDArray[Any]],
     spoken: tuple[BoolFrames, BoolFrames] | None,
     *,
-    annotated: bool,
+    annotated: bool | None = None,
     texts: Texts = ((), ()),
     p_next: NDArray[np.float32] | None = None,
 ) -> None:
@@ -45,34 +45,28 @@ def write_dialogue(
         out, number, about: the collection, and the dialogue in it.
         columns: as for `write_frames`; where they have a label, it is preferred to what follows.
         spoken: activity and backchannels, (2, T) each at 50 Hz; None where nobody knows.
-        annotated: its backchannels are annotated ones, not short reactions.
+        annotated: its backchannels are annotated ones, not short reactions; None: if there are any.
         texts: of each speaker, as for `find_moments`.
         p_next: of the network, (2, T) at 50 Hz, where it is known.
     """
     events: list[dict[str, Any]] = []
     if spoken is not None:
-        dialogue, steps = about.dialogues[number], _steps(about, columns)
+        annotated = bool(spoken[1].any()) if annotated is None else annotated
+        dialogue, steps = about.dialogues[number], len(columns[next(iter(about.sizes))])
         events = [
             event_row(dialogue.id, dialogue.split, moment, p_next)
             for moment in find_moments(*spoken, texts)
         ]
-        newest = ((np.arange(steps) + 1) * FRAME_RATE_HZ / about.frame_rate_hz - 1 + 1e-6).astype(
-            int
-        )
-        newest = np.clip(newest, 0, spoken[0].shape[1] - 1)
+        heard = (np.arange(steps) + 1) * FRAME_RATE_HZ / about.frame_rate_hz + 1e-6
+        newest = np.clip(heard.astype(int) - 1, 0, spoken[0].shape[1] - 1)
         labels = frame_columns(*spoken, events)
         columns = {name: values[newest] for name, values in labels.items()} | dict(columns)
     write_events(out, number, events)
-    write_frames(out, number, about, columns, annotated=annotated)
+    write_frames(out, number, about, columns, annotated=bool(annotated))
 
 
 def write_frames(
-    out: Path,
-    number: int,
-    about: About,
-    columns: Mapping[str, NDArray[Any]],
-    *,
-    annotated: bool = True,
+    out: Path, number: int, about: About, columns: Mapping[str, Any], *, annotated: bool = True
 ) -> None:
     """Write the frames of a dialogue in blocks; they appear when they are whole.
 
@@ -82,35 +76,24 @@ def write_frames(
             unknown. Frames and times are counted.
         annotated: its backchannels are annotated ones, not short reactions.
     """
-    steps, dialogue = _steps(about, columns), about.dialogues[number]
+    steps, dialogue = len(columns[next(iter(about.sizes))]), about.dialogues[number]
     frame = np.arange(steps)[:, None]
     whole = DEFAULTS | dict(columns)
     whole |= {"dialogue": dialogue.id, "split": dialogue.split, "speaker": [0, 1]}
     whole |= {"frame": frame, "time_s": (frame + 1) / about.frame_rate_hz}
+    labels = {name: np.broadcast_to(whole[name], (steps, 2)) for name in COLUMNS}
+    whole = labels | {layer: columns[layer] for layer in about.sizes}
     layers = {name: pa.list_(pa.float32(), size) for name, size in about.sizes.items()}
-    schema: Any = pa.schema(
-        [*(COLUMNS | layers).items()], metadata=None if annotated else SHORT_REACTIONS
-    )
+    kinds, metadata = COLUMNS | layers, None if annotated else SHORT_REACTIONS
+    schema: Any = pa.schema([*kinds.items()], metadata=metadata)
     path = file_of(out, FRAMES, number)
     part = path.with_suffix(".part")
     with pq.ParquetWriter(part, schema, compression="zstd") as writer:
         for start in range(0, steps, FRAMES_PER_GROUP):
             block = slice(start, start + FRAMES_PER_GROUP)
-            arrays = [
-                to_arrow(_rows(whole[field.name], steps)[block], field.type) for field in schema
-            ]
+            arrays = [to_arrow(whole[name][block], kind) for name, kind in kinds.items()]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
     part.replace(path)
-
-
-def _steps(about: About, columns: Mapping[str, NDArray[Any]]) -> int:
-    return next(len(columns[layer]) for layer in about.sizes)
-
-
-def _rows(values: Any, steps: int) -> NDArray[Any]:
-    """Values of every step and speaker, (T, 2) or (T, 2, H)."""
-    array = np.asarray(values)
-    return array if array.ndim > 2 else np.broadcast_to(array, (steps, 2))
 
 
 def frame_columns(

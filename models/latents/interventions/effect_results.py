@@ -108,8 +108,8 @@ def draw_effect(effect: Effect, words: str, model: str, out: Path) -> View:
         figures[f"AUC of shift against hold, {name}"] = f"{within.value:.3f}, {pooled}"
     title = f"{model}: {words}"
     caption = (
-        f"p_shift {SCORE_S:g} s into mutual silences, as it is and with {words}. Mean changes and "
-        f"AUC are within speaker, with 95 % intervals. {listed(figures)}"
+        f"p_shift {SCORE_S:g} s into mutual silences, as it is and with {words}. Means, with 95 % "
+        f"intervals, and AUC are within speaker. {listed(figures)}"
     )
     with picture(out, title, caption, (10.5, 4.8), ncols=2, width_ratios=[1.2, 1]) as (left, right):
         left.plot([0, 1], [0, 1], color=LIGHT.faint, linewidth=1)

@@ -1,9 +1,8 @@
 """What an edit changes in p_shift at shifts and holds, and which units of a layer matter most.
 
-A change is p_shift with the edit less p_shift without it, at the same silence. Means are within
-speaker: of each speaker of a dialogue first, then over these, so that one who pauses often counts
-no more than others. The 95 % interval is a bootstrap over dialogues; of a single dialogue, over
-BLOCKS stretches of it.
+Means are within speaker: of each speaker of a dialogue first, then over these, so that one who
+pauses often counts no more than others. The 95 % interval is a bootstrap over dialogues; of a
+single dialogue, over BLOCKS stretches of it.
 """
 
 from __future__ import annotations
@@ -44,6 +43,7 @@ class Effect:
 
     @property
     def change(self) -> Floats:
+        """Of p_shift by the edit, at each silence, (E,)."""
         return self.p_shift - self.windows.p_shift
 
     def at(self, kind: Literal["shift", "hold"]) -> Estimate:
@@ -90,10 +90,10 @@ def mean_within_speaker(
     """Return the mean over speakers of each one's mean, with its interval.
 
     Args:
-        values, windows: of each silence, (E,).
-        chosen: which of them count, (E,); None counts all.
+        values: of each silence, (E,).
+        windows, chosen: the silences, and which of them count, (E,); None counts all.
     """
-    some = np.ones(len(values), bool) if chosen is None else chosen
+    some = np.arange(len(values)) if chosen is None else np.flatnonzero(chosen)
     units, count = consecutive(bootstrap_units(windows)[some])
     speaker, speakers = consecutive((2 * windows.readings.number + windows.before)[some])
     of = np.eye(speakers)[speaker]  # (N, G)
@@ -178,11 +178,10 @@ def sound_effect(
     """Return what changes when a stretch of sound is heard as something else.
 
     Args:
-        model, windows: that hear it.
+        model, windows, whose, seed: as in `direction_effect`.
         stretch_s: its beginning and end, in seconds from the start of the silence.
         do: "ablate" puts the mean log-mel frame there, "clamp" digital silence, "patch" the same
             stretch around a silence of the other kind.
-        whose, seed: as in `direction_effect`.
     Raises:
         ConfigError: the stretch is empty, or not in the windows.
     """
@@ -193,18 +192,17 @@ def sound_effect(
     low, high = (zero + round(second * rate_hz) for second in stretch_s)
     frames = windows.mel.shape[2]
     if not 0 <= low < high <= frames:
+        begin_s, end_s = -zero / rate_hz, (frames - zero) / rate_hz
         raise ConfigError(
-            f"expected a stretch of sound between {-zero / rate_hz:g} and "
-            f"{(frames - zero) / rate_hz:g} s from the silence's start, got {stretch_s[0]:g} to "
-            f"{stretch_s[1]:g} s"
+            f"expected a stretch of sound between {begin_s:g} and {end_s:g} s from the silence's "
+            f"start, got {stretch_s[0]:g} to {stretch_s[1]:g} s"
         )
     stretch = windows.mel[:, :, low:high]
     if do == "patch":
         other = _from_donors(stretch, windows, seed)
-    elif do == "ablate":
-        other = windows.mel.mean(dim=(0, 1, 2)).expand_as(stretch)
     else:
-        other = _silence(model).expand_as(stretch)
+        frame = windows.mel.mean(dim=(0, 1, 2)) if do == "ablate" else _silence(model)
+        other = frame.expand_as(stretch)
     rows = windows.rows_of(whose)
     if rows is not None:
         other = torch.where(rows.reshape(-1, 2, 1, 1), other, stretch)
@@ -222,12 +220,9 @@ def rank_units(
     controls: int = CONTROLS,
     seed: int = 0,
 ) -> UnitEffects:
-    """Ablate every unit of a layer alone, and random directions as a control.
+    """Ablate every unit of a layer alone, and `controls` random directions, drawn with `seed`.
 
-    Args:
-        model, windows, layer, mean, whose: as in `direction_effect`.
-        controls: how many random directions.
-        seed: of the directions.
+    The other arguments are those of `direction_effect`.
     """
     import torch
 

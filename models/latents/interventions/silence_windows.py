@@ -63,14 +63,11 @@ class SilenceWindows:
 
         if whose == "both":
             return None
-        asked = self.before if whose == "speaker" else 1 - self.before
+        asked = self.before if whose == "speaker" else self.readings.speaker
         return torch.from_numpy((asked[:, None] == [0, 1]).reshape(-1))
 
     def donors(self, seed: int = 0) -> NDArray[np.int64]:
-        """For each silence one of the other kind, of the same speaker where there is one, (E,).
-
-        Else one of the same dialogue, else any.
-        """
+        """For each silence one of the other kind: of the speaker, the dialogue, or any, (E,)."""
         rng = np.random.default_rng(seed)
         kind, number, before = self.readings.happened, self.readings.number, self.before
         found: list[int] = []
@@ -94,11 +91,9 @@ def silence_windows(
     """Cut the windows out of a collection's dialogues, and run the network on them as it is.
 
     Args:
-        model: in evaluation mode.
-        collection: of dialogues whose sound is there.
+        model, collection: in evaluation mode; dialogues whose sound is there.
         before_s: how much before the silence.
-        most: silences, drawn at random where there are more.
-        seed: of the draw.
+        most, seed: silences, drawn at random where there are more.
     Raises:
         ConfigError: there are no shifts or no holds with so much before them, or nothing before.
     """
@@ -153,12 +148,9 @@ def silence_windows(
 
 
 def p_shift_edited(model: TurnModel, windows: SilenceWindows, edit: Edit) -> Floats:
-    """Return p_shift of every silence with an edit of a layer's states, (E,).
+    """Return p_shift of every silence, (E,), with an edit of 2 E rows from the first step on.
 
-    Args:
-        model: the network of the windows. It must not run elsewhere meanwhile.
-        windows: E silences.
-        edit: of 2 E rows, from the first step of the windows on.
+    The network is that of the windows, and must not run elsewhere meanwhile.
     """
     from ..intervene import Given, edited_layer
 
