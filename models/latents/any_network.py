@@ -1,16 +1,8 @@
 """Collections of any network: its states from audio, by a hook on a torch module or a function.
 
-    from turnstream.models.latents.any_network import collect_states
-
-    collect_states(
-        network, "calls.jsonl", "calls_of_my_network", hook="encoder.layers.5", frame_rate_hz=50
-    )
-
-The network hears each speaker's channel alone (`per_speaker`), or both at once. Who spoke when
-comes from the manifest or from Silero VAD, as in `turnstream latents collect`. What the network
-itself says is not known, so there is no p_shift; every view that needs no weights of turnstream's
-takes the collection, and the others refuse it in one line. States from elsewhere, such as another
-language, come in by `turnstream latents import`.
+Who spoke when comes from the manifest or from Silero VAD, as in `turnstream latents collect`. What
+the network itself says is not known, so there is no p_shift; every view that needs no weights of
+turnstream's takes the collection, and the others refuse it in one line.
 """
 
 from __future__ import annotations

@@ -104,11 +104,7 @@ def load_network(folder: Path | None) -> TurnModel:
 
 
 def network_to_run(collection: Collection, folder: Path | None) -> TurnModel:
-    """Return the network of a checkpoint, for a view that runs it on a collection's dialogues.
-
-    Raises:
-        ConfigError: the collection is of a network that is not turnstream's.
-    """
+    """Return the network to run on a collection; ConfigError if that is not of turnstream's."""
     if not collection.about.runnable:
         raise ConfigError(
             f"{collection.folder}: expected a collection of a network of turnstream's, which this "
@@ -133,11 +129,7 @@ def name_of(folder: Path | None) -> str:
 
 
 def read_source(path: Path) -> list[Dialogue]:
-    """Return the dialogues of a manifest, or one audio file as a dialogue.
-
-    Raises:
-        DialogueError: the path is neither.
-    """
+    """Return the dialogues of a manifest, or an audio file as one, or raise a DialogueError."""
     if path.suffix in (".jsonl", ".json"):
         if dialogues := read_manifest(path):
             return dialogues
@@ -272,11 +264,7 @@ def _collect(model: TurnModel, dialogue: Dialogue, out: Path, number: int, about
 
 
 def load_sound(dialogue: Dialogue, sample_rate_hz: int) -> Samples:
-    """Return both channels in [-1, 1], (2, N); of a mono file the second is silent.
-
-    Raises:
-        DialogueError: a file cannot be read.
-    """
+    """Return both channels in [-1, 1], (2, N); the second of a mono file is silent."""
     if len(dialogue.audio) == 1 and dialogue.audio[0].suffix != ".npy":
         try:
             channels = sf.info(dialogue.audio[0]).channels

@@ -1,7 +1,5 @@
 """Collected latents on disk: a folder of Parquet files, one for each dialogue.
 
-Pandas, polars, DuckDB or R read them as well.
-
     collection.json         the network (name, hash, layer sizes, frame rate), and the dialogues
                             with their audio
     frames/00000.parquet    a row for every frame and speaker, speaker 0 before speaker 1 (COLUMNS,
@@ -138,13 +136,10 @@ class Collection:
         return tuple(pq.read_schema(path).names) if path.is_file() else ()
 
     def frames(self, number: int, columns: Sequence[str]) -> Columns:
-        """Columns of one dialogue by name: (T, 2), latents (T, 2, H).
+        """Columns of one dialogue by name: (T, 2), latents (T, 2, H); ConfigError if there is none.
 
         `correct` is a float, NaN where null. A label of one's own is text, "" where unknown, or a
         number, NaN where unknown.
-
-        Raises:
-            ConfigError: there is no such column.
         """
         own = [name for name in columns if name not in COLUMNS and name not in self.about.sizes]
         if unknown := [name for name in own if name not in self.labels]:
@@ -212,8 +207,7 @@ class Collection:
         Args:
             count: how many at most.
             columns: to give; `number` (of the dialogue), `frame` and `speaker` come with them.
-            seed: of the draw.
-            spare: share drawn alike from every situation; the rest as often as each occurs.
+            seed, spare: share drawn alike from every situation; the rest as often as each occurs.
         Returns:
             Columns of N rows, in order of dialogue, frame and speaker.
         """
@@ -270,11 +264,7 @@ def write_events(folder: Path, number: int, rows: Sequence[Mapping[str, Any]]) -
 
 
 def write_about(folder: Path, about: About) -> None:
-    """Make the folder ready, or find it to be that of the same collection.
-
-    Raises:
-        ConfigError: there is another collection in it.
-    """
+    """Make the folder ready, or find it that of the same collection, or raise a ConfigError."""
     for name in (FRAMES, EVENTS):
         (folder / name).mkdir(parents=True, exist_ok=True)
     if not (folder / ABOUT).exists():

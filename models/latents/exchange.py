@@ -58,19 +58,17 @@ def export(
     """Write states and labels, whole or not at all.
 
     Args:
-        collection: to export.
+        collection, layers: what to export.
         out: .csv or .npz.
-        layers: whose states.
         every: of so many frames the last is kept, so that rows lie on a regular grid of times, from
             its first step on.
     Raises:
         ConfigError: a layer that the collection lacks, or no frame that is kept.
     """
-    missing = [layer for layer in layers if layer not in collection.about.sizes]
-    if missing:
+    sizes = collection.about.sizes
+    if missing := [layer for layer in layers if layer not in sizes]:
         raise ConfigError(
-            f"expected layers of the collection ({', '.join(collection.about.sizes)}), got "
-            f"{', '.join(missing)}"
+            f"expected layers of the collection ({', '.join(sizes)}), got {', '.join(missing)}"
         )
     longest = max(collection.frame_counts)
     if not 0 < every <= longest:
@@ -86,13 +84,13 @@ def export(
         part.replace(out)
     finally:
         part.unlink(missing_ok=True)
-    sizes = " and ".join(f"{collection.about.sizes[layer]} of {layer}" for layer in layers)
+    states = " and ".join(f"{sizes[layer]} of {layer}" for layer in layers)
     caption = (
         f"{rows} rows of {many(len(collection.dialogues), 'dialogue')} in "
         f"{collection.about.model}: one for every speaker and frame, "
         f"{collection.frame_rate_hz / every:g} frames a second; "
         f"{len(COLUMNS) + len(collection.labels)} columns of labels and probabilities, and "
-        f"values: {sizes}."
+        f"values: {states}."
     )
     return View(out, "States and labels", caption)
 

@@ -122,8 +122,7 @@ def import_table(
         rate_hz: frames a second; None to read it from the times.
         name: of the network; None for the file's.
     Raises:
-        ConfigError: a file that says something else, with the place; or another collection in the
-            folder.
+        ConfigError: the file says something else, or the folder has another collection.
     """
     header = read_header(path)
     splits, read_hz, numeric = _survey(path, header)
@@ -166,11 +165,7 @@ def import_table(
 
 
 def read_header(path: Path) -> Header:
-    """Return the columns of a table.
-
-    Raises:
-        ConfigError: they describe no states of two speakers over time.
-    """
+    """Return the columns of a table; ConfigError if they are no states over time."""
     names = column_names(path)
     some = ", ".join(names[:8]) or "nothing"
     found: dict[str, dict[int, str]] = {}
@@ -204,11 +199,7 @@ def read_header(path: Path) -> Header:
 
 
 def read_column(rows: Rows, name: str) -> NDArray[Any]:
-    """Return a column of COLUMNS, or a column of values, with the default where nothing is said.
-
-    Raises:
-        ConfigError: a cell holds something else, with its place.
-    """
+    """Return a column of COLUMNS or of values, (N,); ConfigError with the place of a wrong cell."""
     kind, default = COLUMNS.get(name, pa.float32()), DEFAULTS.get(name)
     expected = "a whole number" if pa.types.is_integer(kind) else "a finite number"
     if name in WORDS:
@@ -241,8 +232,9 @@ def _survey(path: Path, header: Header) -> tuple[dict[str, str], float | None, d
             )
         if "time_s" in light and not splits:
             rate_hz = _rate_of(read_column(rows, "time_s")[:RATE_ROWS])
-        split = rows.table["split"][0].as_py() if "split" in light else None
-        splits[dialogue] = UNKNOWN if split is None else str(split)
+        splits[dialogue] = (
+            str(rows.table["split"][0].as_py() or "") if "split" in light else UNKNOWN
+        )
         for name in header.own:
             numeric[name] &= is_numeric(rows.table[name])
     if not splits:

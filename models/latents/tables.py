@@ -75,11 +75,7 @@ class Rows:
 
 
 def column_names(path: Path) -> tuple[str, ...]:
-    """Return the names of a file's columns.
-
-    Raises:
-        ConfigError: the file cannot be read, or two columns have one name.
-    """
+    """Return the names of a file's columns; ConfigError if it is no table or two are the same."""
     first = next(blocks(path), None)
     names = () if first is None else tuple(first.column_names)
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -88,11 +84,7 @@ def column_names(path: Path) -> tuple[str, ...]:
 
 
 def blocks(path: Path, names: Sequence[str] | None = None) -> Iterator[Any]:
-    """Yield Arrow tables of some columns, or all, block by block. What says nothing is null.
-
-    Raises:
-        ConfigError: the file cannot be read.
-    """
+    """Yield Arrow tables of some or all columns, block by block; ConfigError if it is no table."""
     readers = {".csv": _csv_blocks, ".parquet": _parquet_blocks, ".npz": _npz_blocks}
     expected = f"expected a table ({', '.join(SUFFIXES)}), got"
     if path.suffix not in readers:

@@ -147,8 +147,6 @@ def direction_effect(
     Raises:
         ConfigError: the direction does not fit the layer, or the mean or value is missing.
     """
-    import torch
-
     from ..intervene import Edit, direction_edit
 
     basis = direction_edit(model, layer, direction, 0.0).basis
@@ -156,7 +154,7 @@ def direction_effect(
         along = (windows.layers[layer] @ basis.T).unflatten(0, (-1, 2))  # (E, 2, T, 1)
         values = _from_donors(along, windows, seed).flatten(0, 1).transpose(0, 1)
     elif do == "clamp" and value is not None:
-        values = torch.full((1, 1, 1), value)
+        values = basis.new_full((1, 1, 1), value)
     elif do == "ablate" and mean is not None:
         values = (mean @ basis[0]).reshape(1, 1, 1)
     else:
@@ -185,8 +183,6 @@ def sound_effect(
     Raises:
         ConfigError: the stretch is empty, or not in the windows.
     """
-    import torch
-
     rate_hz = model.config.frame_rate_hz * model.config.encoder.stride
     zero = windows.silence_step * model.config.encoder.stride
     low, high = (zero + round(second * rate_hz) for second in stretch_s)
@@ -197,16 +193,15 @@ def sound_effect(
             f"expected a stretch of sound between {begin_s:g} and {end_s:g} s from the silence's "
             f"start, got {stretch_s[0]:g} to {stretch_s[1]:g} s"
         )
-    stretch = windows.mel[:, :, low:high]
     if do == "patch":
-        other = _from_donors(stretch, windows, seed)
+        other = _from_donors(windows.mel[:, :, low:high], windows, seed)
     else:
-        frame = windows.mel.mean(dim=(0, 1, 2)) if do == "ablate" else _silence(model)
-        other = frame.expand_as(stretch)
-    rows = windows.rows_of(whose)
+        other = windows.mel.mean(dim=(0, 1, 2)) if do == "ablate" else _silence(model)
+    mel, rows = windows.mel.clone(), windows.rows_of(whose)
+    mel[:, :, low:high] = other
     if rows is not None:
-        other = torch.where(rows.reshape(-1, 2, 1, 1), other, stretch)
-    mel = torch.cat([windows.mel[:, :, :low], other, windows.mel[:, :, high:]], dim=2)
+        unchanged = ~rows.reshape(-1, 2)
+        mel[unchanged] = windows.mel[unchanged]
     return Effect(windows, p_shift_heard(model, windows, mel))
 
 
@@ -241,20 +236,14 @@ def rank_units(
 
 def _from_donors(values: Tensor, windows: SilenceWindows, seed: int) -> Tensor:
     """Return what a silence of the other kind has, (E, 2, ...), who spoke before in his place."""
-    import torch
-
     donors, before = windows.donors(seed), windows.before
-    found = values[torch.from_numpy(donors)]
-    swapped = torch.from_numpy(before[donors] != before)
-    return torch.where(swapped.reshape(-1, *[1] * (values.dim() - 1)), found.flip(1), found)
+    speakers = np.arange(2) ^ (before[donors] != before)[:, None]
+    return values[donors[:, None], speakers]
 
 
 def _silence(model: TurnModel) -> Tensor:
     """Return the log-mel frame of digital silence, (M,)."""
-    import torch
-
     config, parameter = model.config.features, next(model.parameters())
     tail = parameter.new_zeros(1, config.window_samples - config.hop_samples)
-    with torch.inference_mode():
-        mel, _ = model.features(parameter.new_zeros(1, config.hop_samples), tail)
-    return mel[0, 0]
+    mel, _ = model.features(parameter.new_zeros(1, config.hop_samples), tail)
+    return mel[0, 0].detach()

@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     option(parser, "--do", words, "ablate", choices=DOES)
     option(parser, "--value V", "value to clamp the states to", kind=float)
-    words = "whose states or sound to change: of both, of who spoke before the silence, or listened"
+    words = "whose states or sound to change: of both, of who spoke before, or of the listener"
     option(parser, "--whose", words, "both", choices=WHOSE)
     words = "change states from this long before the silence on"
     option(parser, "--before SECONDS", words, BEFORE_S)
@@ -141,11 +141,7 @@ def _effect(
 
 
 def read_direction(path: Path, size: int) -> Tensor:
-    """Return the direction in a file: an array (.npy), or numbers in text, (H,).
-
-    Raises:
-        ConfigError: the file cannot be read, or does not hold `size` finite numbers.
-    """
+    """Return the direction in a file, (H,); ConfigError if it holds no `size` finite numbers."""
     import torch
 
     try:
@@ -169,12 +165,8 @@ def probe_direction(collection: Collection, layer: str, question: str) -> Tensor
     """Return the direction in which a linear probe tells two classes of moments apart, (H,).
 
     It is the probe of probe_fits.py on the speaker's own states, fitted on all moments, SCORE_S
-    into each silence or at its end.
+    into each silence or at its end. The question is a contrast of `turnstream latents probes`.
 
-    Args:
-        collection: to fit on.
-        layer: one of the collection's.
-        question: a contrast of `turnstream latents probes`, or of a label of one's own.
     Raises:
         ConfigError: no such question, or too few moments of a class.
     """
@@ -186,10 +178,9 @@ def probe_direction(collection: Collection, layer: str, question: str) -> Tensor
     there = reach.there[:, 0]
     cases = cases.only(there)
     if min(cases.counts()) < LEAST:
-        first, second = cases.counts()
+        counts = " and ".join(map(str, cases.counts()))
         raise ConfigError(
-            f"expected at least {LEAST} moments of each class of {question}, got {first} and "
-            f"{second}"
+            f"expected at least {LEAST} moments of each class of {question}, got {counts}"
         )
     states = read_states(collection, cases.number, reach.steps[there])
     values = states.of(layer, np.arange(len(cases)), 0, cases.speaker)
