@@ -39,22 +39,6 @@ def test_a_csv_file_has_a_row_for_every_frame_and_speaker_and_a_column_for_every
     assert {row["correct"] for row in found if row["event"]} <= {"true", "false"}
 
 
-def test_both_layers_are_told_apart_by_name(tiny_collection: Collection, tmp_path: Path) -> None:
-    export(tiny_collection, tmp_path / "states.csv", LAYERS)
-    names = list(rows(tmp_path / "states.csv")[0])[len(COLUMNS) :]
-    layers = [f"latent_speaker_{index}" for index in range(12)]
-    assert names == layers + [f"latent_{index}" for index in range(10)]
-
-
-def test_fewer_frames_lie_on_a_regular_grid_from_its_first_step_on(
-    tiny_collection: Collection, tmp_path: Path
-) -> None:
-    view = export(tiny_collection, tmp_path / "states.csv", every=300)
-    found = [row for row in rows(tmp_path / "states.csv") if row["dialogue"] == "2"]
-    assert [float(row["time_s"]) for row in found] == [6.0, 6.0, 12.0, 12.0, 18.0, 18.0]
-    assert "18 rows" in view.caption
-
-
 @pytest.mark.parametrize("every", [1, 7])
 def test_an_archive_holds_the_columns_as_arrays(
     tiny_collection: Collection, tmp_path: Path, every: int
