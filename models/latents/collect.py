@@ -189,14 +189,22 @@ def collect(model: TurnModel, name: str, dialogues: Sequence[Dialogue], out: Pat
         DialogueError: a dialogue cannot be read.
     """
     from ..checkpoint import weights_sha256
+    from ..evaluation.torch_runner import dialogue_outputs
 
     sizes = {layer: getattr(model, rnn).config.hidden for layer, rnn in RNNS.items()}
     heard, rate_hz = tuple(map(described, dialogues)), model.config.frame_rate_hz
     about = About(name, weights_sha256(model), rate_hz, sizes, heard)
     write_about(out, about)
     for number, dialogue in enumerate(bar(dialogues, "collect", "dialogue")):
-        if not is_written(out, number):
-            _collect(model, dialogue, out, number, about)
+        if is_written(out, number):
+            continue
+        audio = load_sound(dialogue, model.config.features.sample_rate_hz)
+        outputs = dialogue_outputs(model, audio, dialogue.id, LAYERS)
+        audio_s = outputs["vad"].shape[1] / rate_hz
+        vad = at_activity_rate(outputs["vad"], rate_hz, round(audio_s * FRAME_RATE_HZ))
+        spoken, texts = activity_of(dialogue, audio_s, vad), load_texts(dialogue)
+        columns = {name: values.swapaxes(0, 1) for name, values in outputs.items()}
+        write_dialogue(out, number, about, columns, spoken, texts=texts)
     return Collection(out)
 
 
@@ -247,20 +255,6 @@ def activity_of(
             f"got {activity_s:.1f} s"
         )
     return activity, backchannel
-
-
-def _collect(model: TurnModel, dialogue: Dialogue, out: Path, number: int, about: About) -> None:
-    from ..evaluation.torch_runner import dialogue_outputs
-
-    rate_hz = about.frame_rate_hz
-    audio = load_sound(dialogue, model.config.features.sample_rate_hz)
-    outputs = dialogue_outputs(model, audio, dialogue.id, LAYERS)
-    audio_s = outputs["vad"].shape[1] / rate_hz
-    vad = at_activity_rate(outputs["vad"], rate_hz, round(audio_s * FRAME_RATE_HZ))
-    spoken, texts = activity_of(dialogue, audio_s, vad), load_texts(dialogue)
-    p_next = at_activity_rate(outputs["p_next"], rate_hz, spoken[0].shape[1])
-    columns = {name: values.swapaxes(0, 1) for name, values in outputs.items()}
-    write_dialogue(out, number, about, columns, spoken, texts=texts, p_next=p_next)
 
 
 def load_sound(dialogue: Dialogue, sample_rate_hz: int) -> Samples:

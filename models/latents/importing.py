@@ -40,7 +40,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ...stream.errors import ConfigError
-from ..dialogues.activity import FRAME_RATE_HZ
+from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames
 from ..evaluation.predictions import at_activity_rate
 from .bars import bar
 from .collection import (
@@ -160,7 +160,9 @@ def import_table(
             labels = {n: label_cells(rows.table[n], numeric[n])[order] for n in header.own}
             write_labels(out, number, labels)
         columns = {n: by_frame(values[order]) for n, values in columns.items()}
-        _write(out, number, about, columns)
+        annotated = "backchannel" in columns
+        spoken = _spoken(columns, rate_hz)
+        write_dialogue(out, number, about, columns, spoken, annotated=annotated)
     return Collection(out)
 
 
@@ -279,22 +281,17 @@ def _pieces(
         row += table.num_rows
 
 
-def _write(out: Path, number: int, about: About, columns: Columns) -> None:
-    """Write a dialogue; what was heard is brought to 50 Hz."""
-    rate_hz, spoken, p_next = about.frame_rate_hz, None, None
-    annotated = "backchannel" in columns
-    if "speaking" in columns:
-        frames = max(1, round(len(columns["speaking"]) * FRAME_RATE_HZ / rate_hz))
-
-        def at_50_hz(values: NDArray[Any]) -> NDArray[np.float32]:
-            return at_activity_rate(values.T.astype(np.float32), rate_hz, frames)
-
-        activity = at_50_hz(columns["speaking"]) > 0.5
-        known = at_50_hz(columns["backchannel"]) > 0.5 if annotated else np.zeros_like(activity)
-        spoken = activity, known
-        if "p_next" in columns and np.isfinite(columns["p_next"]).all():
-            p_next = at_50_hz(columns["p_next"])
-    write_dialogue(out, number, about, columns, spoken, annotated=annotated, p_next=p_next)
+def _spoken(columns: Columns, rate_hz: float) -> tuple[BoolFrames, BoolFrames] | None:
+    """Activity and backchannels, (2, T) each at 50 Hz; None where nobody knows."""
+    if "speaking" not in columns:
+        return None
+    speaking = columns["speaking"]
+    frames = max(1, round(len(speaking) * FRAME_RATE_HZ / rate_hz))
+    activity, backchannel = (
+        at_activity_rate(values.T.astype(np.float32), rate_hz, frames) > 0.5
+        for values in (speaking, columns.get("backchannel", np.zeros_like(speaking)))
+    )
+    return activity, backchannel
 
 
 def _order(rows: Rows, columns: Columns, rate_hz: float) -> NDArray[np.int64]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames
 from ..dialogues.events import floor_around
+from ..evaluation.predictions import at_activity_rate
 from ..evaluation.shift_hold import read_score
 from .collection import COLUMNS, FRAMES, SHORT_REACTIONS, About, Columns, file_of, write_events
 from .moments import FLOORS, SITUATIONS, Moment, Texts, find_floors, find_moments, find_situations
@@ -37,7 +38,6 @@ def write_dialogue(
     *,
     annotated: bool | None = None,
     texts: Texts = ((), ()),
-    p_next: NDArray[np.float32] | None = None,
 ) -> None:
     """Write a dialogue, with the events and labels that follow from who spoke when.
 
@@ -47,12 +47,14 @@ def write_dialogue(
         spoken: activity and backchannels, (2, T) each at 50 Hz; None where nobody knows.
         annotated: its backchannels are annotated ones, not short reactions; None: if there are any.
         texts: of each speaker, as for `find_moments`.
-        p_next: of the network, (2, T) at 50 Hz, where it is known.
     """
     events: list[dict[str, Any]] = []
     if spoken is not None:
         annotated = bool(spoken[1].any()) if annotated is None else annotated
         dialogue, steps = about.dialogues[number], len(columns[next(iter(about.sizes))])
+        p_next = columns.get("p_next", np.array(np.nan)).T
+        known, frames = bool(np.isfinite(p_next).all()), spoken[0].shape[1]
+        p_next = at_activity_rate(p_next, about.frame_rate_hz, frames) if known else None
         events = [
             event_row(dialogue.id, dialogue.split, moment, p_next)
             for moment in find_moments(*spoken, texts)

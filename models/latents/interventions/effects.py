@@ -17,7 +17,7 @@ from ....stream.errors import ConfigError
 from ...evaluation.measures import Estimate, consecutive, estimate, sums_by_dialogue
 from ..bars import bar
 from ..collection import Collection
-from .silence_windows import SilenceWindows, p_shift_edited, p_shift_heard
+from .silence_windows import SilenceWindows, p_shift_with
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -161,7 +161,7 @@ def direction_effect(
         needed = {"clamp": "a value to clamp to", "ablate": "the mean state to ablate to"}[do]
         raise ConfigError(f"expected {needed}, got none")
     edit = Edit(layer, basis, values, windows.rows_of(whose))
-    return Effect(windows, p_shift_edited(model, windows, edit))
+    return Effect(windows, p_shift_with(model, windows, edit))
 
 
 def sound_effect(
@@ -202,7 +202,7 @@ def sound_effect(
     if rows is not None:
         unchanged = ~rows.reshape(-1, 2)
         mel[unchanged] = windows.mel[unchanged]
-    return Effect(windows, p_shift_heard(model, windows, mel))
+    return Effect(windows, p_shift_with(model, windows, mel=mel))
 
 
 def rank_units(

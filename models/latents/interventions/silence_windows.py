@@ -147,27 +147,30 @@ def silence_windows(
     )
 
 
-def p_shift_edited(model: TurnModel, windows: SilenceWindows, edit: Edit) -> Floats:
-    """Return p_shift of every silence, (E,), with an edit of 2 E rows from the first step on.
+def p_shift_with(
+    model: TurnModel, windows: SilenceWindows, edit: Edit | None = None, mel: Tensor | None = None
+) -> Floats:
+    """Return p_shift of every silence, (E,), with an edit or with another sound.
 
-    The network is that of the windows, and must not run elsewhere meanwhile.
+    Args:
+        model: the network of the windows. It must not run elsewhere meanwhile.
+        windows: the silences.
+        edit: of 2 E rows, from the first step of the windows on.
+        mel: log-mel frames instead of the windows' own, (E, 2, T * stride, M).
     """
     from ..intervene import Given, edited_layer
 
     def modules(rows: slice) -> dict[str, torch.nn.Module]:
+        if edit is None:
+            return {}
         given: dict[str, torch.nn.Module] = {"encoder": Given(model.encoder, windows.encoded[rows])}
         if edit.layer == "latent":
             own = windows.layers["latent_speaker"][rows]
             given["speaker_rnn"] = Given(model.speaker_rnn, own)
         return given | edited_layer(model, edit.only(rows))
 
-    passes = _passes(model, windows.readings, windows.mel, windows.state, modules)
-    return np.concatenate([said for _, said in passes])
-
-
-def p_shift_heard(model: TurnModel, windows: SilenceWindows, mel: Tensor) -> Floats:
-    """Return p_shift of every silence with another sound, (E,), that of `windows.mel`'s shape."""
-    passes = _passes(model, windows.readings, mel, windows.state)
+    heard = windows.mel if mel is None else mel
+    passes = _passes(model, windows.readings, heard, windows.state, modules)
     return np.concatenate([said for _, said in passes])
 
 
