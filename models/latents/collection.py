@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from ...stream.contract import PROBABILITIES
 from ...stream.errors import ConfigError
 from .moments import SITUATIONS
 from .tables import TEXT, to_numpy, write_json
@@ -49,11 +50,7 @@ COLUMNS: dict[str, Any] = {
     "event": TEXT,  # "shift" or "hold" in a mutual silence that is clearly one, else ""
     # of such a silence: did the network say so 0.25 s into it? null elsewhere
     "correct": pa.bool_(),
-    "vad": pa.float32(),
-    "p_now": pa.float32(),
-    "p_future": pa.float32(),
-    "p_next": pa.float32(),
-    "p_backchannel": pa.float32(),
+    **dict.fromkeys(PROBABILITIES, pa.float32()),
 }
 EVENT_COLUMNS: dict[str, Any] = {
     "dialogue": pa.string(),

@@ -56,7 +56,7 @@ from .collection import (
     is_written,
     write_about,
 )
-from .labels import check_names, label_cells, write_labels
+from .labels import label_cells, own_labels, write_labels
 from .moments import FLOORS, SITUATIONS
 from .options import option
 from .tables import SUFFIXES, TEXT, Rows, blocks, column_names, is_numeric, to_numpy
@@ -194,10 +194,8 @@ def read_header(path: Path) -> Header:
     inside = [layer for layer in LAYERS if layer in found]
     values = {layer: tuple(name for _, name in sorted(found[layer].items())) for layer in inside}
     known = tuple(name for name in names if name in COLUMNS)
-    taken = {"", *known, *chain.from_iterable(values.values())}  # "" is the index of a table
-    own = tuple(name for name in names if name not in taken)
-    check_names(path, own)
-    return Header(known, values, own)
+    taken = {*known, *chain.from_iterable(values.values())}
+    return Header(known, values, own_labels(path, names, taken))
 
 
 def read_column(rows: Rows, name: str) -> NDArray[Any]:

@@ -62,15 +62,10 @@ class Edit:
 
 def unit_edit(model: TurnModel, layer: str, unit: int, value: float) -> Edit:
     """Return the edit that clamps one unit of both speakers; ConfigError if there is none such."""
-    return direction_edit(model, layer, unit_direction(model, layer, unit), value)
-
-
-def unit_direction(model: TurnModel, layer: str, unit: int) -> Tensor:
-    """Return the direction of one unit, (H,); ConfigError if there is none such."""
     size = layer_size(model, layer)
     if not 0 <= unit < size:
         raise ConfigError(f"expected a unit of {layer} from 0 to {size - 1}, got {unit}")
-    return torch.eye(size)[unit]
+    return direction_edit(model, layer, torch.eye(size)[unit], value)
 
 
 def direction_edit(model: TurnModel, layer: str, direction: Tensor, value: float) -> Edit:

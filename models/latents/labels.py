@@ -136,13 +136,15 @@ def coded_label(values: NDArray[Any]) -> dict[str, Any]:
     return {"classes": classes, "values": np.array([classes.index(c) for c in coded], np.uint8)}
 
 
-def check_names(path: Path, names: Sequence[str]) -> None:
-    """Raise a ConfigError for a name that another column of a collection has."""
+def own_labels(path: Path, header: Sequence[str], known: set[str]) -> tuple[str, ...]:
+    """Return the names that are not known; ConfigError for that of a collection's column."""
+    names = tuple(name for name in header if name and name not in known)  # an index has no name
     for name in names:
         if name in COLUMNS or name in LABELS_RESERVED:
             raise ConfigError(
                 f"{path}: expected names of labels that no column of a collection has, got {name!r}"
             )
+    return names
 
 
 def _label_names(path: Path) -> tuple[str, ...]:
@@ -150,12 +152,9 @@ def _label_names(path: Path) -> tuple[str, ...]:
     if (TIME in header) == all(name in header for name in SPAN):
         some = ", ".join(header[:8]) or "nothing"
         raise ConfigError(f"{path}: expected either time_s or begin_s and end_s, got {some}")
-    known = ("", TIME, *SPAN, "speaker", "dialogue")  # "" is the index of a table
-    names = tuple(name for name in header if name not in known)
-    check_names(path, names)
-    if not names:
-        raise ConfigError(f"{path}: expected at least one column of labels, got none")
-    return names
+    if names := own_labels(path, header, {TIME, *SPAN, "speaker", "dialogue"}):
+        return names
+    raise ConfigError(f"{path}: expected at least one column of labels, got none")
 
 
 def _places(

@@ -24,6 +24,7 @@ from ..evaluation.measures import (
 from ..evaluation.shift_hold import SCORE_S, count_earlier
 from .collection import Collection
 
+Flags, Numbers = NDArray[np.bool_], NDArray[np.int64]
 UNKNOWN = (
     "How good the network is was not measured: p(shift) is not known in shifts and holds of the "
     "same speaker."
@@ -60,23 +61,13 @@ class Quality:
         )
 
 
-def auc_within(
-    scores: Floats,
-    positive: NDArray[np.bool_],
-    dialogue: NDArray[np.int64],
-    speaker: NDArray[np.int64],
-) -> Estimate:
+def auc_within(scores: Floats, positive: Flags, dialogue: Numbers, speaker: Numbers) -> Estimate:
     """Return the AUC of N events within dialogue and speaker, with its interval over dialogues."""
     numbers, dialogues = consecutive(dialogue)
     return estimate(auc_within_statistic(scores, positive, speaker, numbers, dialogues), dialogues)
 
 
-def measure_quality(
-    scores: Floats,
-    shift: NDArray[np.bool_],
-    dialogue: NDArray[np.int64],
-    speaker: NDArray[np.int64],
-) -> Quality:
+def measure_quality(scores: Floats, shift: Flags, dialogue: Numbers, speaker: Numbers) -> Quality:
     """Return the quality of scores, (E,), beside counting; silences are in order of time."""
     counted = count_earlier(shift, dialogue, speaker)
     return Quality(
@@ -97,9 +88,7 @@ def quality_of(collection: Collection) -> Quality:
     )
 
 
-def counted_log_odds(
-    shift: NDArray[np.bool_], dialogue: NDArray[np.int64], speaker: NDArray[np.int64]
-) -> Floats:
+def counted_log_odds(shift: Flags, dialogue: Numbers, speaker: Numbers) -> Floats:
     """Return the log-odds of a shift that counting gives (`count_earlier`), (E,)."""
     share = count_earlier(shift, dialogue, speaker)
     return np.log(share / (1 - share))

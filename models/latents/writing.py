@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from ...stream.contract import PROBABILITIES
 from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames
 from ..dialogues.events import floor_around
 from ..evaluation.predictions import at_activity_rate
@@ -25,7 +26,7 @@ DEFAULTS: dict[str, Any] = {  # of columns that nobody knows
     "split": UNKNOWN,
     **dict.fromkeys(("speaking", "other_speaking", "backchannel"), False),
     **{"holder": -1, "situation": SITUATIONS[0], "floor": "silence", "event": ""},
-    **dict.fromkeys(("correct", "vad", "p_now", "p_future", "p_next", "p_backchannel"), np.nan),
+    **dict.fromkeys(("correct", *PROBABILITIES), np.nan),
 }
 
 

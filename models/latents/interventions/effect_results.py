@@ -28,8 +28,7 @@ Tracked = tuple[str, float, bool]
 def tracked(search: UnitSearch, layer: str, unit: int) -> Tracked:
     """Return what a unit tracks best: the target, its strength, and whether it is above chance.
 
-    The strength is that of the weaker half, from -1 to 1 (unit_search.py). Without a target that
-    the unit tracks in both halves it is ("", 0, False).
+    The strength is that of the weaker half, from -1 to 1; without a target it is ("", 0, False).
     """
     best: Tracked = ("", 0.0, False)
     for found in search.found:
@@ -91,14 +90,7 @@ def draw_ranking(ranking: UnitEffects, search: UnitSearch, out: Path) -> View:
 
 
 def draw_effect(effect: Effect, words: str, model: str, out: Path) -> View:
-    """Draw p_shift of every silence before and after, and the mean changes.
-
-    Args:
-        effect: to draw.
-        words: what was done.
-        model: name of the network.
-        out: .png.
-    """
+    """Draw p_shift before and after what was done (`words`) to a network, and the mean changes."""
     windows = effect.windows
     happened, units = windows.readings.happened, bootstrap_units(windows)
     figures = {"silences": windows.readings.counted, "mean change": _changes(effect)}
@@ -170,6 +162,5 @@ def _changes(effect: Effect) -> str:
 def _rank_correlation(first: NDArray[Any], second: NDArray[Any]) -> float:
     from scipy.stats import rankdata
 
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        return float("nan")
-    return float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])
+    constant = np.ptp(first) == 0 or np.ptp(second) == 0
+    return np.nan if constant else float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])

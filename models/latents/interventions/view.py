@@ -116,7 +116,7 @@ def _effect(
     args: argparse.Namespace, model: TurnModel, collection: Collection, windows: SilenceWindows
 ) -> tuple[Effect, str]:
     """Return the effect that is asked for, and in words what was done."""
-    from ..intervene import layer_size, unit_direction
+    from ..intervene import layer_size, unit_edit
 
     layer, drawn = args.layer, {"whose": args.whose, "seed": args.seed}
     other = "as around a silence of the other kind"
@@ -127,7 +127,8 @@ def _effect(
         heard = done.get(args.do, other)
         return effect, f"the sound {WHOSE[args.whose]} from {low:g} to {high:g} s heard {heard}"
     if args.unit is not None:
-        direction, name = unit_direction(model, layer, args.unit), f"unit {args.unit}"
+        direction = unit_edit(model, layer, args.unit, 0.0).basis[0]
+        name = f"unit {args.unit}"
     elif args.direction is not None:
         direction = read_direction(args.direction, layer_size(model, layer))
         name = f"the direction {args.direction}"

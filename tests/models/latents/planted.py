@@ -17,6 +17,7 @@ from turnstream.models.latents.collection import (
 )
 from turnstream.models.latents.moments import find_moments
 from turnstream.models.latents.writing import event_row, frame_columns, write_frames
+from turnstream.stream.contract import PROBABILITIES
 
 SIZES = {"latent_speaker": 6, "latent": 8}
 Latents = Callable[[str, NDArray[np.bool_], np.random.Generator], NDArray[np.float32]]
@@ -61,10 +62,8 @@ def planted_collection(
         for event in events:
             if event["kind"] in ("shift", "hold"):
                 event |= {"p_shift": 0.6, "correct": True}
-        columns = frame_columns(activity, none, events) | {
-            name: rng.random((frames, 2))
-            for name in ("vad", "p_now", "p_future", "p_next", "p_backchannel")
-        }
+        said = {name: rng.random((frames, 2)) for name in PROBABILITIES}
+        columns = frame_columns(activity, none, events) | said
         layers = {layer: latents(layer, activity, rng) for layer in SIZES}
         write_events(folder, number, events)
         write_frames(folder, number, about, columns | layers)

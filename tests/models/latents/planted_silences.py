@@ -14,6 +14,7 @@ from turnstream.models.latents.collection import (
     write_events,
 )
 from turnstream.models.latents.writing import write_frames
+from turnstream.stream.contract import PROBABILITIES
 
 SIZES = {"latent_speaker": 6, "latent": 5}
 RATE_HZ = 50.0
@@ -64,10 +65,7 @@ def planted_silences(
             judged = {"p_shift": 0.5, "correct": bool(rng.integers(2))}
             rows.append(common | judged | {"kind": "shift" if shift else "hold"})
             rows.append(common | {"kind": "gap" if shift else "pause"})
-        columns = {
-            name: rng.random((frames, 2))
-            for name in ("vad", "p_now", "p_future", "p_next", "p_backchannel")
-        }
+        columns = {name: rng.random((frames, 2)) for name in PROBABILITIES}
         constant = {"holder": np.array(0), "floor": np.array("speech")}
         write_events(folder, number, rows)
         write_frames(folder, number, about, columns | constant | latents)
