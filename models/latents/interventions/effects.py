@@ -125,10 +125,8 @@ def direction_effect(
     windows: SilenceWindows,
     layer: str,
     direction: Tensor,
-    do: Do,
+    to: Tensor | float | None,
     *,
-    mean: Tensor | None = None,
-    value: float | None = None,
     whose: str = "both",
     seed: int = 0,
 ) -> Effect:
@@ -138,28 +136,23 @@ def direction_effect(
         model, windows: the edit holds from the windows' beginning to the reading.
         layer: "latent_speaker" or "latent".
         direction: (H,) of any length above 0; it is scaled to length 1.
-        do: "ablate" sets the states along it to their mean, "clamp" to `value`, "patch" to what
-            they are around a silence of the other kind, step by step.
-        mean: of the layer's states, (H,), to ablate.
-        value: to clamp to.
+        to: what the states are set to along it: a number (clamp), a mean state, (H,) (ablate), or
+            None, step by step what they are around a silence of the other kind (patch).
         whose: states are edited: "both", or only of "speaker" (before the silence) or "listener".
         seed: of the draw of the other silences.
     Raises:
-        ConfigError: the direction does not fit the layer, or the mean or value is missing.
+        ConfigError: the direction does not fit the layer.
     """
     from ..intervene import Edit, direction_edit
 
     basis = direction_edit(model, layer, direction, 0.0).basis
-    if do == "patch":
+    if to is None:
         along = (windows.layers[layer] @ basis.T).unflatten(0, (-1, 2))  # (E, 2, T, 1)
         values = _from_donors(along, windows, seed).flatten(0, 1).transpose(0, 1)
-    elif do == "clamp" and value is not None:
-        values = basis.new_full((1, 1, 1), value)
-    elif do == "ablate" and mean is not None:
-        values = (mean @ basis[0]).reshape(1, 1, 1)
     else:
-        needed = {"clamp": "a value to clamp to", "ablate": "the mean state to ablate to"}[do]
-        raise ConfigError(f"expected {needed}, got none")
+        values = basis.new_full(
+            (1, 1, 1), to if isinstance(to, int | float) else float(to @ basis[0])
+        )
     edit = Edit(layer, basis, values, windows.rows_of(whose))
     return Effect(windows, p_shift_with(model, windows, edit))
 
@@ -227,7 +220,7 @@ def rank_units(
     drawn = torch.randn(controls, size, generator=torch.Generator().manual_seed(seed))
     directions = torch.cat([torch.eye(size), drawn])
     found = [
-        direction_effect(model, windows, layer, direction, "ablate", mean=mean, whose=whose)
+        direction_effect(model, windows, layer, direction, mean, whose=whose)
         for direction in bar(directions, "ablate", "unit")
     ]
     control = np.array([effect.magnitude.value for effect in found[size:]])

@@ -135,8 +135,8 @@ def _effect(
     else:
         direction = probe_direction(collection, layer, args.probe)
         name = f"the direction of the probe {args.probe}"
-    drawn |= {"mean": mean_state(collection, layer), "value": args.value}
-    effect = direction_effect(model, windows, layer, direction, args.do, **drawn)
+    to = mean_state(collection, layer) if args.do == "ablate" else args.value
+    effect = direction_effect(model, windows, layer, direction, to, **drawn)
     done = {"ablate": "set to its mean", "clamp": f"clamped to {args.value}"}.get(args.do, other)
     return effect, f"{name} of {layer}, {WHOSE[args.whose]}, {done}"
 
