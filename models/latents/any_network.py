@@ -75,10 +75,10 @@ def collect_states(
         raise DialogueError("expected at least one dialogue, got none")
     called: str = getattr(network, "__name__", type(network).__name__)
     called = name or f"{called} {hook or ''}".rstrip()
-    module: Any = network if isinstance(network, torch.nn.Module) else None
-    weights = "" if module is None else weights_sha256(module)
+    module: Any = network
+    weights = weights_sha256(module) if isinstance(network, torch.nn.Module) else ""
     key = f"{called} {hook} {weights} {sample_rate_hz} {per_speaker}"
-    sha256, all_of = hashlib.sha256(key.encode()).hexdigest(), tuple(map(described, dialogues))
+    sha256, heard = hashlib.sha256(key.encode()).hexdigest(), tuple(map(described, dialogues))
     about: About | None = None
     with _hooked(network, hook, prepare) as hear:
         for number, dialogue in enumerate(bar(dialogues, "states", "dialogue")):
@@ -97,7 +97,7 @@ def collect_states(
                 )
             if about is None:
                 sizes = {"latent": states.shape[2]}
-                about = About(called, sha256, frame_rate_hz, sizes, all_of, runnable=False)
+                about = About(called, sha256, frame_rate_hz, sizes, heard, runnable=False)
                 write_about(out, about)
             if not is_written(out, number):
                 spoken = activity_of(dialogue, states.shape[1] / frame_rate_hz)
@@ -128,10 +128,8 @@ def _hooked(
         with torch.inference_mode():
             network(given if prepare is None else prepare(given))
         if len(caught) != 1:
-            raise ConfigError(
-                f"expected {hook or 'the network'} to run once on a dialogue, got {len(caught)} "
-                "times"
-            )
+            asked = f"{hook or 'the network'} to run once on a dialogue"
+            raise ConfigError(f"expected {asked}, got {len(caught)} times")
         return caught[0]
 
     handle = modules[hook or ""].register_forward_hook(lambda *call: caught.append(call[2]))

@@ -243,17 +243,13 @@ def activity_of(
         elif vad is not None:
             activity = bridge_short_pauses(vad >= SPEAKING, round(BRIDGED_S * FRAME_RATE_HZ))
         else:
-            raise DialogueError(
-                f"dialogue {dialogue.id!r}: expected who spoke when in the manifest, or Silero VAD "
-                "(extra `bench`), got neither"
-            )
+            asked = "who spoke when in the manifest, or Silero VAD (extra `bench`)"
+            raise DialogueError(f"dialogue {dialogue.id!r}: expected {asked}, got neither")
         backchannel = np.zeros_like(activity)
     activity_s = activity.shape[1] / FRAME_RATE_HZ
     if not activity.shape[1] or abs(audio_s - activity_s) > MOST_APART_S:
-        raise DialogueError(
-            f"dialogue {dialogue.id!r}: expected activity as long as the audio, {audio_s:.1f} s, "
-            f"got {activity_s:.1f} s"
-        )
+        asked = f"activity as long as the audio, {audio_s:.1f} s"
+        raise DialogueError(f"dialogue {dialogue.id!r}: expected {asked}, got {activity_s:.1f} s")
     return activity, backchannel
 
 

@@ -52,17 +52,11 @@ COLUMNS: dict[str, Any] = {
     "correct": pa.bool_(),
     **dict.fromkeys(PROBABILITIES, pa.float32()),
 }
-EVENT_COLUMNS: dict[str, Any] = {
-    "dialogue": pa.string(),
-    "split": pa.string(),
-    "kind": pa.string(),  # shift, hold, gap, pause, overlap, backchannel
-    "speaker": pa.int8(),  # before it; of an overlap who spoke first, of a backchannel who gives it
-    "next": pa.int8(),
-    "start_s": pa.float64(),
-    "end_s": pa.float64(),
-    "ending": pa.string(),  # of the words before it: question, statement, or "" where nobody knows
-    "p_shift": pa.float64(),  # of shifts and holds, 0.25 s into the silence; null elsewhere
-    "correct": pa.bool_(),
+EVENT_COLUMNS: dict[str, Any] = {  # see Event
+    **dict.fromkeys(("dialogue", "split", "kind"), pa.string()),
+    **dict.fromkeys(("speaker", "next"), pa.int8()),
+    **dict.fromkeys(("start_s", "end_s"), pa.float64()),
+    **{"ending": pa.string(), "p_shift": pa.float64(), "correct": pa.bool_()},
 }
 ABOUT, FRAMES, EVENTS, LABELS = "collection.json", "frames", "events", "labels"
 LABELS_RESERVED = ("number", *LAYERS)  # beside COLUMNS, what no label of one's own may be called
@@ -239,18 +233,18 @@ class Collection:
 
 @dataclass(frozen=True)
 class Event:
-    """A row of events; `number` is its dialogue's, and the columns are EVENT_COLUMNS."""
+    """A row of events."""
 
-    number: int
+    number: int  # of its dialogue; not in the file
     dialogue: str
     split: str
-    kind: str
-    speaker: int
+    kind: str  # shift, hold, gap, pause, overlap, backchannel
+    speaker: int  # before it; of an overlap who spoke first, of a backchannel who gives it
     next: int
     start_s: float
     end_s: float
-    ending: str
-    p_shift: float | None
+    ending: str  # of the words before it, one of ENDINGS (moments.py)
+    p_shift: float | None  # of shifts and holds, 0.25 s into the silence
     correct: bool | None
 
 

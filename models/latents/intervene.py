@@ -81,10 +81,9 @@ def direction_edit(model: TurnModel, layer: str, direction: Tensor, value: float
     size, parameter = layer_size(model, layer), next(model.parameters())
     length = float(torch.linalg.vector_norm(direction.double()))
     if direction.shape != (size,) or not 0 < length < float("inf"):
-        raise ConfigError(
-            f"expected a direction of {size} finite numbers that are not all 0 for {layer}, got "
-            f"shape {tuple(direction.shape)} and length {length:g}"
-        )
+        asked = f"a direction of {size} finite numbers that are not all 0 for {layer}"
+        shape = tuple(direction.shape)
+        raise ConfigError(f"expected {asked}, got shape {shape} and length {length:g}")
     basis = (direction / length).to(parameter)[None]
     return Edit(layer, basis, parameter.new_full((1, 1, 1), value))
 

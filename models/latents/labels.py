@@ -182,11 +182,11 @@ def _places(
         last = np.maximum(last, frame(end_s))
     number = np.zeros(len(first), np.int64)
     if "dialogue" in there:
-        known = ids if len(ids) > 1 else ["", *ids]
-        named = to_numpy(rows.cells("dialogue", pa.string(), "an id").fill_null(""))
+        alone = ids[0] if len(ids) == 1 else ""  # what an empty cell means
+        named = to_numpy(rows.cells("dialogue", pa.string(), "an id").fill_null(alone))
         some = ", ".join(map(repr, ids[:5])) + ", ..." * (len(ids) > 5)
-        rows.check(np.isin(named, known), "dialogue", f"one of {some}")
-        number = np.array([ids.index(name) if name else 0 for name in named])
+        rows.check(np.isin(named, ids), "dialogue", f"one of {some}")
+        number = np.array([ids.index(name) for name in named])
     elif len(ids) > 1:
         column = f"a column `dialogue`, since there are {len(ids)}"
         raise ConfigError(f"{rows.path}: expected {column}, got none")

@@ -67,12 +67,10 @@ def find_situations(activity: BoolFrames) -> NDArray[np.int64]:
     A mutual silence counts only where it is clearly a shift or a hold (`find_transitions`).
     """
     index = SITUATIONS.index
-    own, other = activity, activity[::-1]
-    found = np.select(
-        [own & other, own, other],
-        [index("both speaking"), index("speaking"), index("listening")],
-        index("other"),
-    )
+    found = np.full(activity.shape, index("other"))
+    found[activity] = index("speaking")
+    found[~activity & activity[::-1]] = index("listening")
+    found[:, activity.all(axis=0)] = index("both speaking")
     for silence in find_transitions(activity):
         span = slice(silence.silence_start_frame, silence.silence_end_frame)
         names = ("pausing", "listening") if silence.kind == "hold" else ("done", "about to speak")
@@ -87,13 +85,11 @@ def find_floors(activity: BoolFrames) -> NDArray[np.int64]:
     A silence before the first or after the last speech, or beside a stretch in which both begin or
     end at once, is only "silence".
     """
-    found = np.where(
-        activity.all(axis=0),
-        FLOORS.index("overlap"),
-        np.where(activity.any(axis=0), FLOORS.index("speech"), FLOORS.index("silence")),
-    )
+    spoken, index = activity.any(axis=0), FLOORS.index
+    found = np.where(spoken, index("speech"), index("silence"))
+    found[activity.all(axis=0)] = index("overlap")
     for kind, _, _, start, end in _silences(activity):
-        found[start:end] = FLOORS.index(kind)
+        found[start:end] = index(kind)
     return found
 
 

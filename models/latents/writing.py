@@ -104,10 +104,8 @@ def frame_columns(
 ) -> Columns:
     """Return the labels of every frame at 50 Hz, by column of collection.py, (T, 2) or (T, 1).
 
-    Args:
-        activity: voice activity, (2, T).
-        backchannel: annotated backchannels, (2, T). If there are none, those of `events` count.
-        events: rows of the dialogue's events.
+    They follow from who spoke, from annotated backchannels, (2, T) each, and, where none of these
+    is annotated, from those among the rows of events.
     """
     frames, reacting = activity.shape[1], backchannel.copy()
     event, correct = np.full((frames, 1), "", "<U8"), np.full((frames, 1), np.nan)
@@ -132,10 +130,7 @@ def frame_columns(
 def event_row(
     dialogue: str, split: str, moment: Moment, p_next: NDArray[np.float32] | None
 ) -> dict[str, Any]:
-    """Return a row of a dialogue's events.
-
-    The prediction of a shift or hold is read from p_next, (2, T) at 50 Hz, where it is known.
-    """
+    """Return a row of a dialogue's events; the prediction is read from p_next, (2, T) at 50 Hz."""
     p_shift = correct = None
     if p_next is not None and moment.kind in ("shift", "hold"):
         p_shift = read_score(p_next[1 - moment.speaker], moment.start_frame)

@@ -87,12 +87,7 @@ def bootstrap_units(windows: SilenceWindows) -> NDArray[np.int64]:
 def mean_within_speaker(
     values: Floats, windows: SilenceWindows, chosen: NDArray[np.bool_] | None = None
 ) -> Estimate:
-    """Return the mean over speakers of each one's mean, with its interval.
-
-    Args:
-        values: of each silence, (E,).
-        windows, chosen: the silences, and which of them count, (E,); None counts all.
-    """
+    """Return the mean over speakers of each one's mean of values, (E,), at chosen silences."""
     some = np.arange(len(values)) if chosen is None else np.flatnonzero(chosen)
     units, count = consecutive(bootstrap_units(windows)[some])
     speaker, speakers = consecutive((2 * windows.readings.number + windows.before)[some])

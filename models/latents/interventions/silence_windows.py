@@ -106,17 +106,14 @@ def silence_windows(
             f"expected some time before at least 2 silences, got {before_s:g} s and {most}"
         )
     readings, events = silence_readings(collection)
-    starts = np.array([event.start_s for event in events])
     first = readings.steps(rate_hz) + 1 - steps
     drawn = np.random.default_rng(seed).permutation(np.flatnonzero(first >= 0))
     chosen = np.sort(drawn[:most])
-    shifts = int(readings.happened[chosen].sum())
-    if not 0 < shifts < len(chosen):
+    readings, first = readings.only(chosen), first[chosen]
+    if readings.happened.all() or not readings.happened.any():
         raise ConfigError(
-            f"expected shifts and holds with {before_s:g} s before them, got {shifts} shifts and "
-            f"{len(chosen) - shifts} holds"
+            f"expected shifts and holds with {before_s:g} s before them, got {readings.counted}"
         )
-    readings, starts, first = readings.only(chosen), starts[chosen], first[chosen]
     mels: list[Tensor] = []
     states: list[Tensor] = []
     for number in bar(np.unique(readings.number), "windows", "dialogue"):
@@ -136,7 +133,7 @@ def silence_windows(
     step = steps - round(SCORE_S * rate_hz)
     return SilenceWindows(
         readings,
-        starts,
+        np.array([events[event].start_s for event in chosen]),
         step / rate_hz,
         step,
         mel,
@@ -153,8 +150,7 @@ def p_shift_with(
     """Return p_shift of every silence, (E,), with an edit or with another sound.
 
     Args:
-        model: the network of the windows. It must not run elsewhere meanwhile.
-        windows: the silences.
+        model, windows: the network of the windows, which must not run elsewhere meanwhile.
         edit: of 2 E rows, from the first step of the windows on.
         mel: log-mel frames instead of the windows' own, (E, 2, T * stride, M).
     """
