@@ -59,7 +59,7 @@ from .collection import (
 from .labels import label_cells, own_labels, write_labels
 from .moments import FLOORS, SITUATIONS
 from .options import option
-from .tables import SUFFIXES, TEXT, Rows, blocks, column_names, is_numeric, to_numpy
+from .tables import SUFFIXES, TEXT, Rows, blocks, column_names, is_numeric
 from .writing import DEFAULTS, UNKNOWN, write_dialogue
 
 RATE_ROWS = 4000  # of the first dialogue, from which the rate is read
@@ -208,14 +208,9 @@ def read_column(rows: Rows, name: str) -> NDArray[Any]:
         expected = "true or false"
     kind = pa.string() if kind == TEXT else kind
     expected += "" if default is None else ", or nothing"
-    column = rows.cells(name, kind, expected, needed=default is None)
-    if default is not None and not isinstance(default, float):  # NaN stays null
-        column = column.fill_null(default)
-    values = to_numpy(column)
+    values = rows.cells(name, kind, expected, default)
     if name in WORDS:
         rows.check(np.isin(values, WORDS[name]), name, expected)
-    elif default is None and values.dtype.kind == "f":
-        rows.check(np.isfinite(values), name, expected)
     return values
 
 
@@ -269,9 +264,7 @@ def _pieces(
     for table in blocks(path, names):
         ids = np.full(table.num_rows, path.stem)
         if "dialogue" in header.known:
-            ids = to_numpy(
-                Rows(path, row, table).cells("dialogue", pa.string(), "an id", needed=True)
-            )
+            ids = Rows(path, row, table).cells("dialogue", pa.string(), "an id")
         bounds = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1), len(ids)]
         for low, high in pairwise(bounds):
             if low < high:

@@ -163,27 +163,17 @@ def _places(
     """The dialogue, the first frame, the one after the last, and the speakers of N rows."""
     rate_hz, ids = collection.frame_rate_hz, [dialogue.id for dialogue in collection.dialogues]
 
-    def seconds(name: str) -> NDArray[np.float64]:
-        found = to_numpy(rows.cells(name, pa.float64(), "seconds", needed=True))
-        rows.check(np.isfinite(found), name, "seconds")
-        return found
-
-    def frame(times_s: NDArray[np.float64]) -> NDArray[np.int64]:
-        return np.floor(times_s * rate_hz + 1e-6).astype(np.int64)
-
     there = rows.table.column_names
-    beginning = TIME if TIME in there else SPAN[0]
-    begin_s = seconds(beginning)
-    first = frame(begin_s)
-    last = first + 1
+    names = [TIME] if TIME in there else [*SPAN]
+    times_s = [rows.cells(name, pa.float64(), "seconds") for name in names]
+    frames = [np.floor(each * rate_hz + 1e-6).astype(np.int64) for each in times_s]
+    first, last = frames[0], np.maximum(frames[0] + 1, frames[-1])
     if TIME not in there:
-        end_s = seconds(SPAN[1])
-        rows.check(end_s > begin_s, SPAN[1], "an end after the beginning")
-        last = np.maximum(last, frame(end_s))
+        rows.check(times_s[1] > times_s[0], SPAN[1], "an end after the beginning")
     number = np.zeros(len(first), np.int64)
     if "dialogue" in there:
         alone = ids[0] if len(ids) == 1 else ""  # what an empty cell means
-        named = to_numpy(rows.cells("dialogue", pa.string(), "an id").fill_null(alone))
+        named = rows.cells("dialogue", pa.string(), "an id", alone)
         some = ", ".join(map(repr, ids[:5])) + ", ..." * (len(ids) > 5)
         rows.check(np.isin(named, ids), "dialogue", f"one of {some}")
         number = np.array([ids.index(name) for name in named])
@@ -191,14 +181,14 @@ def _places(
         column = f"a column `dialogue`, since there are {len(ids)}"
         raise ConfigError(f"{rows.path}: expected {column}, got none")
     for dialogue, name in enumerate(ids):
-        frames = collection.frame_count(dialogue)
-        inside = (begin_s >= 0) & (first < frames) | (number != dialogue)
-        expected = f"a time in the {frames / rate_hz:g} s of dialogue {name!r}"
-        rows.check(inside, beginning, expected)
+        length = collection.frame_count(dialogue)
+        inside = (times_s[0] >= 0) & (first < length) | (number != dialogue)
+        expected = f"a time in the {length / rate_hz:g} s of dialogue {name!r}"
+        rows.check(inside, names[0], expected)
     speaker = np.full(len(first), np.nan)
     if "speaker" in there:
         expected = "0, 1 or nothing"
-        speaker = to_numpy(rows.cells("speaker", pa.float64(), expected))
+        speaker = rows.cells("speaker", pa.float64(), expected, np.nan)
         rows.check(np.isnan(speaker) | np.isin(speaker, (0, 1)), "speaker", expected)
     whose = [slice(None) if np.isnan(one) else int(one) for one in speaker]
     return number, first, last, whose

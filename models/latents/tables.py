@@ -44,23 +44,29 @@ class Rows:
         line = self.path.suffix == ".csv"
         return f"{self.path}, {'line' if line else 'row'} {self.first + row + 1 + line}"
 
-    def cells(self, name: str, kind: Any, expected: str, *, needed: bool = False) -> Any:
-        """Return a column as an Arrow array of a type (`kind`).
+    def cells(self, name: str, kind: Any, expected: str, default: Any = None) -> NDArray[Any]:
+        """Return a column as an array of an Arrow type, (N,).
+
+        A cell that says nothing is the default; None refuses it.
 
         Raises:
-            ConfigError: a cell is not what is `expected`, or says nothing where that is `needed`.
+            ConfigError: a cell is not what is expected, with its place.
         """
         column = self.table.column(name)
-        if needed:
-            self.check(column.is_valid(), name, expected)
         try:
-            return column.cast(kind)
+            found = column.cast(kind)
         except pa.ArrowInvalid:
             column = said(column)
             if pa.types.is_boolean(kind) and pa.types.is_string(column.type):
                 column = pc.replace_substring_regex(column, r"\.0$", "")  # as pandas writes it
             self.check([_is(cell, kind) for cell in column], name, expected)
-            return column.cast(kind)
+            found = column.cast(kind)
+        if default is None:
+            good = pc.is_finite(found) if pa.types.is_floating(kind) else found.is_valid()
+            self.check(good.fill_null(False), name, expected)
+        elif not isinstance(default, float):  # null is NaN
+            found = found.fill_null(default)
+        return to_numpy(found)
 
     def check(self, good: Any, name: str, expected: str) -> None:
         """Raise a ConfigError with the place of the first cell that is not good, (N,)."""
