@@ -1,16 +1,8 @@
 """Collections of any network: its states from audio, by a hook on a torch module or a function.
 
-    from turnstream.models.latents.any_network import collect_states
-
-    collect_states(
-        network, "calls.jsonl", "calls_of_my_network", hook="encoder.layers.5", frame_rate_hz=50
-    )
-
-The network hears each speaker's channel alone (`per_speaker`), or both at once. Who spoke when
-comes from the manifest or from Silero VAD, as in `turnstream latents collect`. What the network
-itself says is not known, so there is no p_shift; every view that needs no weights of turnstream's
-takes the collection, and the others refuse it in one line. States from elsewhere, such as another
-language, come in by `turnstream latents import`.
+Who spoke when comes from the manifest or from Silero VAD, as in `turnstream latents collect`. What
+the network itself says is not known, so there is no p_shift; every view that needs no weights of
+turnstream's takes the collection, and the others refuse it in one line.
 """
 
 from __future__ import annotations
@@ -26,14 +18,14 @@ import torch
 from numpy.typing import NDArray
 
 from ...stream.errors import ConfigError, DialogueError
+from ..checkpoint import weights_sha256
 from ..dialogues.activity import Samples
 from ..dialogues.loading import load_texts
 from ..dialogues.manifest import Dialogue
 from .bars import bar
 from .collect import activity_of, described, load_sound, read_source
 from .collection import About, Collection, is_written, write_about
-from .moments import find_moments
-from .writing import columns_at, event_row, write_dialogue
+from .writing import write_dialogue
 
 MOST_APART = 0.02  # share by which the number of states may differ from what the rate says
 
@@ -55,8 +47,7 @@ def collect_states(
 ) -> Collection:
     """Run any network on dialogues, and write a collection of its states.
 
-    Dialogues that are already in the folder are not run again, but for the first, which tells the
-    width of the states.
+    Dialogues in the folder are not run again, but for the first, which tells the states' width.
 
     Args:
         network: a torch module in evaluation mode, or a function from samples to states.
@@ -80,80 +71,72 @@ def collect_states(
     out = Path(out)
     if not frame_rate_hz > 0:
         raise ConfigError(f"expected a frame rate above 0 Hz, got {frame_rate_hz:g}")
+    if not dialogues:
+        raise DialogueError("expected at least one dialogue, got none")
     called: str = getattr(network, "__name__", type(network).__name__)
     called = name or f"{called} {hook or ''}".rstrip()
-    key = f"{called} {hook} {_weights(network)} {sample_rate_hz} {per_speaker}"
+    module: Any = network
+    weights = weights_sha256(module) if isinstance(network, torch.nn.Module) else ""
+    key = f"{called} {hook} {weights} {sample_rate_hz} {per_speaker}"
+    sha256, heard = hashlib.sha256(key.encode()).hexdigest(), tuple(map(described, dialogues))
     about: About | None = None
-    with _runner(network, hook, per_speaker, prepare) as run:
+    with _hooked(network, hook, prepare) as hear:
         for number, dialogue in enumerate(bar(dialogues, "states", "dialogue")):
-            if about is None or not is_written(out, number):
-                audio = load_sound(dialogue, sample_rate_hz)
-                states = _checked(run(audio), audio.shape[1] / sample_rate_hz, frame_rate_hz)
-                if about is None:
-                    sha256 = hashlib.sha256(key.encode()).hexdigest()
-                    sizes, all_of = {"latent": states.shape[2]}, tuple(map(described, dialogues))
-                    about = About(called, sha256, frame_rate_hz, sizes, all_of, runnable=False)
-                    write_about(out, about)
-                if not is_written(out, number):
-                    _write(out, number, about, dialogue, states)
-    if about is None:
-        raise DialogueError("expected at least one dialogue, got none")
+            if about is not None and is_written(out, number):
+                continue
+            audio = load_sound(dialogue, sample_rate_hz)
+            if per_speaker:
+                states = np.stack([_states(hear(channel), 2) for channel in audio])
+            else:
+                states = _states(hear(audio), 3)
+            expected = audio.shape[1] / sample_rate_hz * frame_rate_hz
+            if abs(states.shape[1] - expected) > max(2.0, MOST_APART * expected):
+                raise ConfigError(
+                    f"expected about {expected:.0f} states in {expected / frame_rate_hz:.1f} s at "
+                    f"{frame_rate_hz:g} Hz, got {states.shape[1]}"
+                )
+            if about is None:
+                sizes = {"latent": states.shape[2]}
+                about = About(called, sha256, frame_rate_hz, sizes, heard, runnable=False)
+                write_about(out, about)
+            if not is_written(out, number):
+                spoken = activity_of(dialogue, states.shape[1] / frame_rate_hz)
+                columns = {"latent": states.swapaxes(0, 1)}
+                write_dialogue(out, number, about, columns, spoken, texts=load_texts(dialogue))
     return Collection(out)
 
 
 @contextmanager
-def _runner(
-    network: Network,
-    hook: str | None,
-    per_speaker: bool,
-    prepare: Callable[[torch.Tensor], Any] | None,
-) -> Iterator[Callable[[Samples], States]]:
-    """Yield a function from a dialogue's samples, (2, N), to states, (2, T, H)."""
-    if isinstance(network, torch.nn.Module):
-        hooked = _Hooked(network, hook or "", prepare)
-    elif hook is None and prepare is None:
-        hooked = network
-    else:
-        raise ConfigError("expected a torch module to hook, got a function")
+def _hooked(
+    network: Network, hook: str | None, prepare: Callable[[torch.Tensor], Any] | None
+) -> Iterator[Callable[[Samples], Any]]:
+    """Yield a function from samples to what the network, or one of its submodules, puts out."""
+    if not isinstance(network, torch.nn.Module):
+        if hook is not None or prepare is not None:
+            raise ConfigError("expected a torch module to hook, got a function")
+        yield network
+        return
+    modules = dict(network.named_modules())
+    if (hook or "") not in modules:
+        some = ", ".join(name for name in list(modules)[1:9])
+        raise ConfigError(f"expected the name of a submodule ({some}, ...), got {hook!r}")
+    caught: list[Any] = []
 
-    def run(audio: Samples) -> States:
-        if per_speaker:
-            return np.stack([_states(hooked(channel), 2) for channel in audio])
-        return _states(hooked(audio), 3)
-
-    try:
-        yield run
-    finally:
-        if isinstance(hooked, _Hooked):
-            hooked.handle.remove()
-
-
-class _Hooked:
-    """A module that is called with samples, and gives what one of its submodules put out."""
-
-    def __init__(
-        self, module: torch.nn.Module, hook: str, prepare: Callable[[torch.Tensor], Any] | None
-    ) -> None:
-        modules = dict(module.named_modules())
-        if hook not in modules:
-            some = ", ".join(name for name in list(modules)[1:9])
-            raise ConfigError(f"expected the name of a submodule ({some}, ...), got {hook!r}")
-        self._module, self._name, self._prepare = module, hook or "the network", prepare
-        self._caught: list[Any] = []
-        self.handle = modules[hook].register_forward_hook(
-            lambda *call: self._caught.append(call[2])
-        )
-
-    def __call__(self, samples: Samples) -> Any:
-        self._caught.clear()
+    def hear(samples: Samples) -> Any:
+        caught.clear()
         given = torch.from_numpy(np.ascontiguousarray(samples))[None]
         with torch.inference_mode():
-            self._module(given if self._prepare is None else self._prepare(given))
-        if len(self._caught) != 1:
-            raise ConfigError(
-                f"expected {self._name} to run once on a dialogue, got {len(self._caught)} times"
-            )
-        return self._caught[0]
+            network(given if prepare is None else prepare(given))
+        if len(caught) != 1:
+            asked = f"{hook or 'the network'} to run once on a dialogue"
+            raise ConfigError(f"expected {asked}, got {len(caught)} times")
+        return caught[0]
+
+    handle = modules[hook or ""].register_forward_hook(lambda *call: caught.append(call[2]))
+    try:
+        yield hear
+    finally:
+        handle.remove()
 
 
 def _states(given: Any, dims: int) -> States:
@@ -167,37 +150,6 @@ def _states(given: Any, dims: int) -> States:
     if values.ndim != dims or (dims == 3 and len(values) != 2):
         shape = "(T, H)" if dims == 2 else "(2, T, H)"
         raise ConfigError(f"expected states of shape {shape}, got {values.shape}")
-    return values
-
-
-def _checked(states: States, seconds: float, frame_rate_hz: float) -> States:
-    """Refuse states that are not finite, or too many or too few for the rate."""
-    expected = seconds * frame_rate_hz
-    if abs(states.shape[1] - expected) > max(2.0, MOST_APART * expected):
-        raise ConfigError(
-            f"expected about {expected:.0f} states in {seconds:.1f} s at {frame_rate_hz:g} Hz, got "
-            f"{states.shape[1]}"
-        )
-    if not np.isfinite(states).all():
+    if not np.isfinite(values).all():
         raise ConfigError("expected finite states, got NaN or infinity")
-    return states
-
-
-def _write(out: Path, number: int, about: About, dialogue: Dialogue, states: States) -> None:
-    activity, backchannel = activity_of(dialogue, states.shape[1] / about.frame_rate_hz)
-    moments = find_moments(activity, backchannel, load_texts(dialogue))
-    events = [event_row(dialogue.id, dialogue.split, moment, None) for moment in moments]
-    labels = columns_at(about.frame_rate_hz, states.shape[1], activity, backchannel, events)
-    columns = labels | {"latent": states.swapaxes(0, 1)}
-    write_dialogue(out, number, about, columns, events, annotated=bool(backchannel.any()))
-
-
-def _weights(network: Network) -> str:
-    """A hash of the weights of a module; of a function there are none."""
-    if not isinstance(network, torch.nn.Module):
-        return ""
-    found = hashlib.sha256()
-    for name, tensor in network.state_dict().items():
-        found.update(name.encode())
-        found.update(tensor.detach().cpu().float().numpy().tobytes())
-    return found.hexdigest()
+    return values

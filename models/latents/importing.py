@@ -28,8 +28,10 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import math
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,27 +40,45 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ...stream.errors import ConfigError
-from ..dialogues.activity import FRAME_RATE_HZ
+from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames
 from ..evaluation.predictions import at_activity_rate
 from .bars import bar
 from .collection import (
+    COLUMNS,
+    FRAMES,
+    LAYERS,
     About,
     CollectedDialogue,
     Collection,
     Columns,
-    frames_file,
+    by_frame,
+    file_of,
     is_written,
     write_about,
 )
-from .labels import write_labels
-from .moments import find_moments
+from .labels import label_cells, own_labels, write_labels
+from .moments import FLOORS, SITUATIONS
 from .options import option
-from .state_table import WORDS, Header, read_header, refuse, state_blocks
-from .tables import EMPTY, SUFFIXES, is_number, where
-from .writing import DEFAULTS, UNKNOWN, columns_at, event_row, write_dialogue
+from .tables import SUFFIXES, TEXT, Rows, blocks, column_names, is_numeric
+from .writing import DEFAULTS, UNKNOWN, write_dialogue
 
 RATE_ROWS = 4000  # of the first dialogue, from which the rate is read
 RATE_TOLERANCE = 0.01
+WORDS: dict[str, tuple[Any, ...]] = {
+    "speaker": (0, 1),
+    "situation": SITUATIONS,
+    "floor": FLOORS,
+    "event": ("", "shift", "hold"),
+}
+
+
+@dataclass(frozen=True)
+class Header:
+    """The columns of a table."""
+
+    known: tuple[str, ...]  # those of COLUMNS
+    values: dict[str, tuple[str, ...]]  # names of each layer's values, in order
+    own: tuple[str, ...]  # all others, which become labels of one's own (labels.py)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,22 +98,17 @@ def main(args: argparse.Namespace) -> int:
     """Import, and say what there is and what is not."""
     header = read_header(args.source)
     collection = import_table(args.source, args.out, args.rate, args.name)
-    print(f"{summary(collection)}, in {args.out}")
+    frames = sum(collection.frame_counts)
+    sizes = ", ".join(f"{size} values of {layer}" for layer, size in collection.about.sizes.items())
+    print(
+        f"{len(collection.dialogues)} dialogues, {frames} frames at {collection.frame_rate_hz:g} "
+        f"Hz, {sizes}, {len(collection.events())} events, in {args.out}"
+    )
     if header.own:
         print(f"labels of your own: {', '.join(map(repr, header.own))}")
-    if "speaking" not in header.labels:
+    if "speaking" not in header.known:
         print("without a column `speaking` there are no events, and nobody knows who has the floor")
     return 0
-
-
-def summary(collection: Collection) -> str:
-    """Return how much there is, in words."""
-    frames = sum(collection.frame_count(number) for number in range(len(collection.dialogues)))
-    sizes = ", ".join(f"{size} values of {layer}" for layer, size in collection.about.sizes.items())
-    return (
-        f"{len(collection.dialogues)} dialogues, {frames} frames at {collection.frame_rate_hz:g} "
-        f"Hz, {sizes}, {len(collection.events())} events"
-    )
 
 
 def import_table(
@@ -107,13 +122,19 @@ def import_table(
         rate_hz: frames a second; None to read it from the times.
         name: of the network; None for the file's.
     Raises:
-        ConfigError: a file that says something else, with the place; or another collection in the
-            folder.
+        ConfigError: the file says something else, or the folder has another collection.
     """
     header = read_header(path)
-    splits, rate_hz = _survey(path, header, rate_hz)
+    splits, read_hz, numeric = _survey(path, header)
+    rate_hz = read_hz if rate_hz is None else rate_hz
+    if rate_hz is None:
+        column = "a column `time_s` with at least two times to read it from"
+        raise ConfigError(f"{path}: expected a rate (--rate HZ), or {column}, got neither")
+    if rate_hz <= 0 or (read_hz and abs(rate_hz / read_hz - 1) > RATE_TOLERANCE):
+        rate = f"{read_hz:g} Hz" if read_hz else "above 0"
+        raise ConfigError(f"{path}: expected the rate of its times, {rate}, got {rate_hz:g} Hz")
     name = name or path.stem
-    source = "imported" if "speaking" in header.labels else UNKNOWN
+    source = "imported" if "speaking" in header.known else UNKNOWN
     about = About(
         name,
         hashlib.sha256(f"imported {name}".encode()).hexdigest(),
@@ -126,63 +147,99 @@ def import_table(
         runnable=False,
     )
     write_about(out, about)
-    numeric = _numeric(path, header)
-    found = _dialogues(path, header, tuple(header.types))
-    for number, (row, _, table) in enumerate(bar(found, "import", "dialogue", len(splits))):
-        changed = path.stat().st_mtime_ns
-        if not is_written(out, number) or frames_file(out, number).stat().st_mtime_ns <= changed:
-            columns = _columns(path, header, table)
-            order = _order(path, about.dialogues[number].id, row, columns, rate_hz)
-            columns = {
-                name: values[order].reshape(-1, 2, *values.shape[1:])
-                for name, values in columns.items()
-            }
-            own = {name: columns.pop(name) for name in header.own}
-            if own:
-                write_labels(
-                    out,
-                    number,
-                    {name: _as_label(cells, numeric[name]) for name, cells in own.items()},
-                )
-            _write(out, number, about, columns)
+    found = bar(_dialogues(path, header), "import", "dialogue", len(splits))
+    for number, (_, rows) in enumerate(found):
+        made_ns = is_written(out, number) and file_of(out, FRAMES, number).stat().st_mtime_ns
+        if made_ns > path.stat().st_mtime_ns:
+            continue
+        columns = {n: read_column(rows, n) for n in header.known if n not in ("dialogue", "split")}
+        for layer, names in header.values.items():
+            columns[layer] = np.stack([read_column(rows, value) for value in names], axis=1)
+        order = _order(rows, columns, rate_hz)
+        if header.own:
+            labels = {n: label_cells(rows.table[n], numeric[n])[order] for n in header.own}
+            write_labels(out, number, labels)
+        columns = {n: by_frame(values[order]) for n, values in columns.items()}
+        annotated = "backchannel" in columns
+        spoken = _spoken(columns, rate_hz)
+        write_dialogue(out, number, about, columns, spoken, annotated=annotated)
     return Collection(out)
 
 
-def _survey(path: Path, header: Header, rate_hz: float | None) -> tuple[dict[str, str], float]:
-    """The split of every dialogue of a file, and its rate."""
+def read_header(path: Path) -> Header:
+    """Return the columns of a table; ConfigError if they are no states over time."""
+    names = column_names(path)
+    some = ", ".join(names[:8]) or "nothing"
+    found: dict[str, dict[int, str]] = {}
+    for name in names:
+        if match := re.fullmatch(rf"(d|{'_|'.join(LAYERS)}_)(\d+)", name):
+            found.setdefault(match[1].rstrip("_"), {})[int(match[2])] = name
+    if not found or ("d" in found and len(found) > 1):
+        either = "either d0, d1, ... or latent_0, ... and latent_speaker_0, ..."
+        raise ConfigError(f"{path}: expected {either}, got {some}")
+    for layer, columns in found.items():
+        if gap := set(range(len(columns))) - set(columns):
+            raise ConfigError(
+                f"{path}: expected values from 0 without a gap, got {len(columns)} of {layer} "
+                f"without number {min(gap)}"
+            )
+    for column, there in {
+        "`speaker` (0 and 1 in every frame)": "speaker" in names,
+        "`frame` or `time_s`": "frame" in names or "time_s" in names,
+    }.items():
+        if not there:
+            raise ConfigError(f"{path}: expected a column {column}, got {some}")
+    if "d" in found:
+        found["latent"] = found.pop("d")
+    inside = [layer for layer in LAYERS if layer in found]
+    values = {layer: tuple(name for _, name in sorted(found[layer].items())) for layer in inside}
+    known = tuple(name for name in names if name in COLUMNS)
+    taken = {*known, *chain.from_iterable(values.values())}
+    return Header(known, values, own_labels(path, names, taken))
+
+
+def read_column(rows: Rows, name: str) -> NDArray[Any]:
+    """Return a column of COLUMNS or of values, (N,); ConfigError with the place of a wrong cell."""
+    kind, default = COLUMNS.get(name, pa.float32()), DEFAULTS.get(name)
+    expected = "a whole number" if pa.types.is_integer(kind) else "a finite number"
+    if name in WORDS:
+        expected = f"one of {', '.join(map(repr, WORDS[name]))}"
+    elif pa.types.is_boolean(kind):
+        expected = "true or false"
+    kind = pa.string() if kind == TEXT else kind
+    expected += "" if default is None else ", or nothing"
+    values = rows.cells(name, kind, expected, default)
+    if name in WORDS:
+        rows.check(np.isin(values, WORDS[name]), name, expected)
+    return values
+
+
+def _survey(path: Path, header: Header) -> tuple[dict[str, str], float | None, dict[str, bool]]:
+    """The split of every dialogue, the rate, and which labels of one's own are numbers."""
     splits: dict[str, str] = {}
-    times: list[float | None] = []
-    light = [n for n in ("dialogue", "split", "speaker", "time_s") if n in header.labels]
-    for row, dialogue, table in _dialogues(path, header, light):
+    rate_hz, numeric = None, dict.fromkeys(header.own, True)
+    light = [n for n in ("dialogue", "split", "speaker", "time_s") if n in header.known]
+    for dialogue, rows in _dialogues(path, header, [*light, *header.own]):
         if dialogue in splits:
             raise ConfigError(
-                f"{where(path, row)}: expected the rows of dialogue {dialogue!r} to stand "
+                f"{rows.place(0)}: expected the rows of dialogue {dialogue!r} to stand "
                 "together, got more after another dialogue's"
             )
         if "time_s" in light and not splits:
-            times = table.column("time_s").slice(0, RATE_ROWS).to_pylist()
-        splits[dialogue] = table.column("split")[0].as_py() if "split" in light else UNKNOWN
+            rate_hz = _rate_of(read_column(rows, "time_s")[:RATE_ROWS])
+        splits[dialogue] = (
+            str(rows.table["split"][0].as_py() or "") if "split" in light else UNKNOWN
+        )
+        for name in header.own:
+            numeric[name] &= is_numeric(rows.table[name])
     if not splits:
         raise ConfigError(f"{path}: expected rows below the header, got none")
-    read = _rate(times)
-    if rate_hz is None and read is None:
-        raise ConfigError(
-            f"{path}: expected a rate (--rate HZ), or a column `time_s` with at least two times to "
-            "read it from"
-        )
-    if rate_hz is not None and (
-        rate_hz <= 0 or (read is not None and abs(rate_hz / read - 1) > RATE_TOLERANCE)
-    ):
-        raise ConfigError(
-            f"{path}: expected the rate of its times, {f'{read:g} Hz' if read else 'above 0'}, got "
-            f"{rate_hz:g} Hz"
-        )
-    return splits, float(rate_hz or read or 0)
+    return splits, rate_hz, numeric
 
 
-def _rate(times: list[float | None]) -> float | None:
+def _rate_of(times_s: NDArray[np.float64]) -> float | None:
     """Frames a second, to six digits; None where there are not two times."""
-    different = np.unique([time for time in times if time is not None and math.isfinite(time)])
+    different = np.unique(times_s)
     if len(different) < 2:
         return None
     span = different[-1] - different[0]
@@ -191,128 +248,63 @@ def _rate(times: list[float | None]) -> float | None:
 
 
 def _dialogues(
-    path: Path, header: Header, names: Sequence[str]
-) -> Iterator[tuple[int, str, pa.Table]]:
-    """The number of the first row, the id and some columns of one dialogue after another."""
-    parts: list[Any] = []
-    last, first_row, row = "", 0, 0
-    for table in state_blocks(path, header, names):
-        column = table.column("dialogue").to_pylist() if "dialogue" in header.labels else None
-        ids = np.array(column if column is not None else [path.stem] * table.num_rows)
-        bounds = [0, *(np.nonzero(ids[1:] != ids[:-1])[0] + 1).tolist(), len(ids)]
-        for low, high in zip(bounds[:-1], bounds[1:], strict=True):
+    path: Path, header: Header, names: Sequence[str] | None = None
+) -> Iterator[tuple[str, Rows]]:
+    """The id and the rows of one dialogue after another, of some columns or of all."""
+    for dialogue, pieces in groupby(_pieces(path, header, names), key=lambda piece: piece[0]):
+        _, rows, tables = zip(*pieces, strict=True)
+        yield dialogue, Rows(path, rows[0], pa.concat_tables(tables))
+
+
+def _pieces(
+    path: Path, header: Header, names: Sequence[str] | None
+) -> Iterator[tuple[str, int, Any]]:
+    """The id, the first row and the rows of one dialogue after another, within each block."""
+    row = 0
+    for table in blocks(path, names):
+        ids = np.full(table.num_rows, path.stem)
+        if "dialogue" in header.known:
+            ids = Rows(path, row, table).cells("dialogue", pa.string(), "an id")
+        bounds = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1), len(ids)]
+        for low, high in pairwise(bounds):
             if low < high:
-                if parts and ids[low] != last:
-                    yield first_row, last, pa.concat_tables(parts)
-                    parts, first_row = [], row + low
-                parts.append(table.slice(low, high - low))
-                last = str(ids[low])
+                yield str(ids[low]), row + low, table.slice(low, high - low)
         row += table.num_rows
-    if parts:
-        yield first_row, last, pa.concat_tables(parts)
 
 
-def _columns(path: Path, header: Header, table: Any) -> Columns:
-    """The columns of a dialogue, checked: (N,), a layer (N, H)."""
-    found: Columns = {}
-    for name in header.labels:
-        column = table.column(name)
-        if name == "correct":
-            values = column.to_pylist()
-            found[name] = np.array([np.nan if value is None else float(value) for value in values])
-        elif name in DEFAULTS and not isinstance(DEFAULTS[name], float):
-            found[name] = np.array(column.fill_null(DEFAULTS[name]).to_pylist())
-        elif column.null_count and name in ("dialogue", "speaker", "frame", "time_s"):
-            refuse(path, header)
-        else:
-            found[name] = column.to_numpy()
-    for name in header.own:
-        cells = [cell.strip() for cell in table.column(name).fill_null("").to_pylist()]
-        found[name] = np.array(["" if cell in EMPTY else cell for cell in cells], object)
-    for layer, names in header.values.items():
-        found[layer] = np.stack([table.column(name).to_numpy() for name in names], axis=1)
-    finite = [*header.values, *(["time_s"] if "time_s" in found else [])]
-    words = {"speaker": (0, 1), **{name: words for name, words in WORDS.items() if name in found}}
-    if not all(np.isfinite(found[name]).all() for name in finite) or not all(
-        np.isin(found[name], allowed).all() for name, allowed in words.items()
-    ):
-        refuse(path, header)
-    return found
+def _spoken(columns: Columns, rate_hz: float) -> tuple[BoolFrames, BoolFrames] | None:
+    """Activity and backchannels, (2, T) each at 50 Hz; None where nobody knows."""
+    if "speaking" not in columns:
+        return None
+    speaking = columns["speaking"]
+    frames = max(1, round(len(speaking) * FRAME_RATE_HZ / rate_hz))
+    activity, backchannel = (
+        at_activity_rate(values.T.astype(np.float32), rate_hz, frames) > 0.5
+        for values in (speaking, columns.get("backchannel", np.zeros_like(speaking)))
+    )
+    return activity, backchannel
 
 
-def _write(out: Path, number: int, about: About, columns: Columns) -> None:
-    """Write a dialogue, with the events and labels that follow from who spoke when."""
-    steps, rate_hz = len(columns["speaker"]), about.frame_rate_hz
-    events: list[dict[str, Any]] = []
-    known = "backchannel" in columns
-    if "speaking" in columns:
-        frames = max(1, round(steps * FRAME_RATE_HZ / rate_hz))
-
-        def at_50_hz(values: NDArray[Any]) -> NDArray[np.float32]:
-            return at_activity_rate(values.T.astype(np.float32), rate_hz, frames)
-
-        activity = at_50_hz(columns["speaking"]) > 0.5
-        backchannel = at_50_hz(columns["backchannel"]) > 0.5 if known else np.zeros_like(activity)
-        said = "p_next" in columns and bool(np.isfinite(columns["p_next"]).all())
-        p_next = at_50_hz(columns["p_next"]) if said else None
-        dialogue = about.dialogues[number]
-        events = [
-            event_row(dialogue.id, dialogue.split, moment, p_next)
-            for moment in find_moments(activity, backchannel)
-        ]
-        columns = columns_at(rate_hz, steps, activity, backchannel, events) | columns
-    write_dialogue(out, number, about, columns, events, annotated=known)
-
-
-def _numeric(path: Path, header: Header) -> dict[str, bool]:
-    """Whether each label of one's own is a number in all of its cells."""
-    found = dict.fromkeys(header.own, True)
-    for table in state_blocks(path, header, header.own) if found else ():
-        for name in header.own:
-            cells = table.column(name).unique().fill_null("").to_pylist()
-            found[name] = found[name] and all(map(is_number, cells))
-    return found
-
-
-def _as_label(cells: NDArray[Any], is_a_number: bool) -> NDArray[Any]:
-    """Text as a label of one's own, (T, 2): numbers, NaN where empty, or text."""
-    return np.where(cells == "", "nan", cells).astype(np.float64) if is_a_number else cells
-
-
-def _order(
-    path: Path, dialogue: str, first_row: int, columns: Columns, rate_hz: float
-) -> NDArray[np.int64]:
+def _order(rows: Rows, columns: Columns, rate_hz: float) -> NDArray[np.int64]:
     """Rows by frame and speaker; both speakers in every frame, and frames at equal steps."""
     speaker = columns["speaker"].astype(int)
     if "frame" in columns:
-        at = columns["frame"].astype(np.int64)
+        frame = columns["frame"].astype(int)
     else:
-        at = np.rint((columns["time_s"] - columns["time_s"].min()) * rate_hz).astype(np.int64)
-    order = np.lexsort((speaker, at))
-    at, speaker = at[order], speaker[order]
-    frames, counts = np.unique(at, return_counts=True)
-
-    def place(row: int) -> str:
-        return where(path, first_row + int(order[row]))
-
-    twice = np.nonzero((at[1:] == at[:-1]) & (speaker[1:] == speaker[:-1]))[0]
-    if len(twice):
-        later = max(twice[0], twice[0] + 1, key=lambda row: order[row])
+        frame = np.rint((columns["time_s"] - columns["time_s"].min()) * rate_hz).astype(int)
+    order = np.lexsort((speaker, frame))
+    frame, speaker = frame[order], speaker[order]
+    place = np.arange(len(order))
+    different = np.unique(frame)
+    step = int(np.median(np.diff(different))) if len(different) > 1 else 1
+    expected = frame[0] + step * (place // 2)
+    wrong = (frame != expected) | (speaker != place % 2)
+    wrong[-1] |= len(order) % 2 == 1
+    if wrong.any():
+        row = int(wrong.argmax())
         raise ConfigError(
-            f"{place(later)}: expected one row for a frame and speaker, got a second one"
-        )
-    if (counts != 2).any():
-        row = int(np.nonzero(at == frames[counts != 2][0])[0][0])
-        only = f", as in all of dialogue {dialogue!r}" if len(set(speaker.tolist())) == 1 else ""
-        raise ConfigError(
-            f"{place(row)}: expected a row for speaker 0 and one for speaker 1 in every frame, got "
-            f"speaker {speaker[row]} alone{only}"
-        )
-    steps = np.diff(frames)
-    if len(steps) and (steps != steps[0]).any():
-        row = int(np.nonzero(at == frames[1:][steps != np.median(steps)][0])[0][0])
-        raise ConfigError(
-            f"{place(row)}: expected frames at equal steps, got a gap before this one, in dialogue "
-            f"{dialogue!r}"
+            f"{rows.place(order[row])}: expected one row for speaker 0 and one for speaker 1 in "
+            f"every frame, and frames at equal steps, got speaker {speaker[row]} in frame "
+            f"{frame[row]} alone, twice or after a gap"
         )
     return order

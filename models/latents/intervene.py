@@ -1,8 +1,8 @@
 """Change what a network holds in mind while it runs, and see what it says then.
 
 An edit sets the states of one layer along some directions: a unit, any direction, or all of them.
-The network itself runs as always; only the layer's RNN is taken one step at a time, and each state
-is edited before anything reads it, the RNN's own next step included.
+Only the layer's RNN is taken one step at a time, and each state is edited before anything reads it,
+the RNN's own next step included. Of an LSTM the output h is edited; its cell c stays.
 
     from turnstream.models.latents.intervene import run_edited, unit_edit
 
@@ -10,18 +10,15 @@ is edited before anything reads it, the RNN's own next step included.
     for output, probabilities in run_edited(model, audio, edit, from_s=12.0):
         probabilities.p_next  # (1, 2, T)
 
-- Clamp: any value.
-- Ablate: the mean of the states along the direction, so that it says nothing any more.
-- Patch: the states of another moment (`TurnOutput.latent` along the direction).
-
-Of an LSTM the output h is edited, which is what others read; its cell c stays.
+Clamp to any value; ablate with the mean of the states along the direction; patch with the states of
+another moment (`TurnOutput.latent` along the direction).
 
 Source: activation patching and mean ablation after Meng et al. 2022 and Wang et al. 2023.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -42,18 +39,14 @@ from .collection import RNNS
 class Edit:
     """Sets the states of a layer along K directions. R = 2 B rows: row 2 b + s is speaker s of b.
 
-    Attributes:
-        layer: "latent_speaker" or "latent".
-        basis: the directions, orthonormal, (K, H).
-        values: what the states are along them, (T or 1, R or 1, K). T counts steps from the first
-            that is edited; after the last of several, the last one stays.
-        rows: whose states are edited, (R,) of bool; None edits all.
+    Values are what the states are along the directions, from the first step that is edited on;
+    after the last of several steps, the last one stays.
     """
 
-    layer: str
-    basis: Tensor
-    values: Tensor
-    rows: Tensor | None = None
+    layer: str  # "latent_speaker" or "latent"
+    basis: Tensor  # the directions, orthonormal, (K, H)
+    values: Tensor  # (T or 1, R or 1, K)
+    rows: Tensor | None = None  # whose states are edited, (R,) of bool; None edits all
 
     def apply(self, states: Tensor, step: int) -> Tensor:
         """Return the edited states, (R, H)."""
@@ -68,53 +61,35 @@ class Edit:
 
 
 def unit_edit(model: TurnModel, layer: str, unit: int, value: float) -> Edit:
-    """Return the edit that clamps one unit of both speakers.
-
-    Args:
-        model: the network.
-        layer: "latent_speaker" or "latent".
-        unit: from 0.
-        value: to clamp it to.
-    Raises:
-        ConfigError: the network has no such layer or unit.
-    """
+    """Return the edit that clamps one unit of both speakers; ConfigError if there is none such."""
     size = layer_size(model, layer)
     if not 0 <= unit < size:
         raise ConfigError(f"expected a unit of {layer} from 0 to {size - 1}, got {unit}")
-    direction = torch.zeros(size)
-    direction[unit] = 1.0
-    return direction_edit(model, layer, direction, value)
+    return direction_edit(model, layer, torch.eye(size)[unit], value)
 
 
 def direction_edit(model: TurnModel, layer: str, direction: Tensor, value: float) -> Edit:
     """Return the edit that clamps both speakers' states along a direction.
 
     Args:
-        model: the network.
-        layer: "latent_speaker" or "latent".
+        model, layer: whose states.
         direction: (H,) of any length above 0; it is scaled to length 1.
-        value: to clamp the states to, in the units of the states.
+        value: in the units of the states.
     Raises:
         ConfigError: the network has no such layer, or the direction does not fit it.
     """
     size, parameter = layer_size(model, layer), next(model.parameters())
     length = float(torch.linalg.vector_norm(direction.double()))
     if direction.shape != (size,) or not 0 < length < float("inf"):
-        raise ConfigError(
-            f"expected a direction of {size} finite numbers that are not all 0 for {layer}, got "
-            f"shape {tuple(direction.shape)} and length {length:g}"
-        )
-    return Edit(
-        layer, (direction / length).to(parameter)[None], parameter.new_full((1, 1, 1), value)
-    )
+        asked = f"a direction of {size} finite numbers that are not all 0 for {layer}"
+        shape = tuple(direction.shape)
+        raise ConfigError(f"expected {asked}, got shape {shape} and length {length:g}")
+    basis = (direction / length).to(parameter)[None]
+    return Edit(layer, basis, parameter.new_full((1, 1, 1), value))
 
 
 def layer_size(model: TurnModel, layer: str) -> int:
-    """Return the width H of a layer.
-
-    Raises:
-        ConfigError: there is no such layer.
-    """
+    """Return the width H of a layer; ConfigError if there is none of this name."""
     if layer not in RNNS:
         raise ConfigError(f"expected a layer of {', '.join(RNNS)}, got {layer!r}")
     return getattr(model, RNNS[layer]).config.hidden
@@ -126,11 +101,10 @@ def run_edited(
     """Run a dialogue as `run_dialogue` does, with an edit from a time on.
 
     Args:
-        model: the network, in evaluation mode. It must not run elsewhere meanwhile.
-        audio: samples at the network's sample rate, (2, N); an incomplete last frame is dropped.
+        model, audio: as for `run_dialogue`. The network must not run elsewhere meanwhile.
         edit: of two rows, the speakers.
-        from_s: the first step that ends after this time is edited.
-        to_s: no step that ends after this time is edited; None edits to the end.
+        from_s, to_s: steps that end after the one time, and not after the other (None: to the
+            end), are edited.
     Yields:
         For at most 30 s at once, the outputs and the probabilities, (1, 2, T, ...).
     Raises:
@@ -175,20 +149,12 @@ def replaced(model: TurnModel, **modules: nn.Module) -> Iterator[None]:
 
 
 class Given(nn.Module):
-    """Stands for a module whose output is known already, (R, T, ...); its state is left as it is.
-
-    Args:
-        module: that it stands for.
-        output: of the module.
-    """
+    """Stands for a module whose output is known, (R, T, ...); its state is left as it is."""
 
     def __init__(self, module: Any, output: Tensor) -> None:
         super().__init__()
-        self._shapes: ShapeTree = module.state_shapes()
+        self.state_shapes: Callable[[], ShapeTree] = module.state_shapes
         self._output = output
-
-    def state_shapes(self) -> ShapeTree:
-        return self._shapes
 
     def forward(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         return self._output, state
@@ -211,9 +177,7 @@ class _Edited(nn.Module):
     def __init__(self, rnn: Recurrent, edit: Edit) -> None:
         super().__init__()
         self._rnn, self._edit, self._step = rnn, edit, 0
-
-    def state_shapes(self) -> ShapeTree:
-        return self._rnn.state_shapes()
+        self.state_shapes = rnn.state_shapes
 
     def forward(self, x: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         outputs: list[Tensor] = []

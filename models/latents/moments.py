@@ -42,50 +42,40 @@ CLOSING = ("Pe", "Pf", "Pi", "Zs", "Cc", "Cf")  # brackets, quotation marks, spa
 # Words that end this long before a silence, or after its start, are the last ones before it.
 TEXT_BEFORE_S = 0.5
 
+Texts = Sequence[Sequence[tuple[Segment, str]]]  # of each speaker: times, and words or stretches
+
 
 @dataclass(frozen=True)
 class Moment:
-    """An event of a dialogue. Times are at 50 Hz.
+    """An event of a dialogue.
 
-    Attributes:
-        kind: one of EVENT_KINDS. Shifts and holds are the mutual silences that are clearly one
-            (dialogues/events.py); gaps and pauses are all mutual silences between turns and within
-            one, these among them.
-        speaker: who spoke before; of an overlap who spoke first, of a backchannel who gives it.
-        next: who speaks after; of a backchannel who listens to it.
-        start_frame, end_frame: end exclusive.
-        ending: how the words before it end, one of ENDINGS.
+    Shifts and holds are the mutual silences that are clearly one (dialogues/events.py); gaps and
+    pauses are all mutual silences between turns and within one, these among them.
     """
 
-    kind: str
-    speaker: int
-    next: int
-    start_frame: int
-    end_frame: int
-    ending: str = ""
+    kind: str  # one of EVENT_KINDS
+    speaker: int  # who spoke before; of an overlap who spoke first, of a backchannel who gives it
+    next: int  # who speaks after; of a backchannel who listens to it
+    start_frame: int  # at 50 Hz
+    end_frame: int  # exclusive
+    ending: str = ""  # of the words before it, one of ENDINGS
 
 
 def find_situations(activity: BoolFrames) -> NDArray[np.int64]:
     """What each speaker is doing in every frame, as indices into SITUATIONS, (2, T).
 
     A mutual silence counts only where it is clearly a shift or a hold (`find_transitions`).
-
-    Args:
-        activity: who spoke when, (2, T) at 50 Hz.
     """
-    situation = {name: index for index, name in enumerate(SITUATIONS)}
-    found = np.zeros(activity.shape, np.int64)
-    for speaker in (0, 1):
-        own, other = activity[speaker], activity[1 - speaker]
-        found[speaker][own & ~other] = situation["speaking"]
-        found[speaker][~own & other] = situation["listening"]
-        found[speaker][own & other] = situation["both speaking"]
+    index = SITUATIONS.index
+    found = np.full(activity.shape, index("other"))
+    found[activity] = index("speaking")
+    found[~activity & activity[::-1]] = index("listening")
+    found[:, activity.all(axis=0)] = index("both speaking")
     for silence in find_transitions(activity):
         span = slice(silence.silence_start_frame, silence.silence_end_frame)
-        found[silence.previous, span] = situation["pausing" if silence.kind == "hold" else "done"]
-        found[1 - silence.previous, span] = situation[
-            "listening" if silence.kind == "hold" else "about to speak"
-        ]
+        names = ("pausing", "listening") if silence.kind == "hold" else ("done", "about to speak")
+        for speaker, name in zip((silence.previous, 1 - silence.previous), names, strict=True):
+            found[speaker, span] = index(name)
     return found
 
 
@@ -94,24 +84,17 @@ def find_floors(activity: BoolFrames) -> NDArray[np.int64]:
 
     A silence before the first or after the last speech, or beside a stretch in which both begin or
     end at once, is only "silence".
-
-    Args:
-        activity: who spoke when, (2, T) at 50 Hz.
     """
-    found = np.where(
-        activity.all(axis=0),
-        FLOORS.index("overlap"),
-        np.where(activity.any(axis=0), FLOORS.index("speech"), FLOORS.index("silence")),
-    )
+    spoken, index = activity.any(axis=0), FLOORS.index
+    found = np.where(spoken, index("speech"), index("silence"))
+    found[activity.all(axis=0)] = index("overlap")
     for kind, _, _, start, end in _silences(activity):
-        found[start:end] = FLOORS.index(kind)
+        found[start:end] = index(kind)
     return found
 
 
 def find_moments(
-    activity: BoolFrames,
-    backchannel: BoolFrames,
-    texts: Sequence[Sequence[tuple[Segment, str]]] = ((), ()),
+    activity: BoolFrames, backchannel: BoolFrames, texts: Texts = ((), ())
 ) -> list[Moment]:
     """Every event of a dialogue, in order of time.
 
@@ -119,42 +102,43 @@ def find_moments(
         activity: who spoke when, (2, T) at 50 Hz.
         backchannel: known backchannels, (2, T). Where none is known, short stretches of speech
             (`find_onsets`) that begin while the other speaks count as such.
-        texts: times and text of each speaker's words, or stretches of them; empty where nothing is
-            known.
+        texts: empty where nothing is known.
     """
+
+    def silence(kind: str, speaker: int, following: int, start: int, end: int) -> Moment:
+        start_s = start / FRAME_RATE_HZ
+        ends = [
+            (abs(end_s - start_s), text)
+            for (begin_s, end_s), text in texts[speaker]
+            if begin_s < start_s and abs(end_s - start_s) <= TEXT_BEFORE_S
+        ]
+        ending = ending_of(min(ends)[1]) if ends else ""
+        return Moment(kind, speaker, following, start, end, ending)
+
     found = [
-        Moment(t.kind, t.previous, t.next, t.silence_start_frame, t.silence_end_frame)
+        silence(t.kind, t.previous, t.next, t.silence_start_frame, t.silence_end_frame)
         for t in find_transitions(activity)
     ]
-    found += [Moment(*silence) for silence in _silences(activity)]
+    found += [silence(*each) for each in _silences(activity)]
     for start, end in runs(np.all(activity, axis=0)):
         before = activity[:, start - 1] if start else np.zeros(2, bool)
         if before.sum() == 1:
             first = int(before.argmax())
             found.append(Moment("overlap", first, 1 - first, start, end))
-    reactions = [
-        (speaker, start, end) for speaker in (0, 1) for start, end in runs(backchannel[speaker])
-    ] or _short_reactions(activity)
-    found += [
-        Moment("backchannel", speaker, 1 - speaker, start, end) for speaker, start, end in reactions
+    reactions = [(who, start, end) for who in (0, 1) for start, end in runs(backchannel[who])]
+    reactions = reactions or [
+        (onset.speaker, onset.start_frame, onset.end_frame)
+        for onset in find_onsets(activity)
+        if onset.kind == "short" and activity[1 - onset.speaker, onset.start_frame]
     ]
-    found = [
-        _with_ending(moment, texts) if moment.kind in ("shift", "hold", "gap", "pause") else moment
-        for moment in found
-    ]
-    return sorted(
-        found,
-        key=lambda moment: (moment.start_frame, EVENT_KINDS.index(moment.kind), moment.speaker),
-    )
+    found += [Moment("backchannel", who, 1 - who, start, end) for who, start, end in reactions]
+    return sorted(found, key=lambda m: (m.start_frame, EVENT_KINDS.index(m.kind), m.speaker))
 
 
 def shift_probability(frames: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-    """Return the probability that who did not speak last speaks next, (T,).
+    """Return the probability that who did not speak last speaks next, (T,); NaN before anyone did.
 
-    NaN before anyone has spoken.
-
-    Args:
-        frames: `holder` and `p_next` of a dialogue, (T, 2) each.
+    It is read from `holder` and `p_next` of a dialogue, (T, 2) each.
     """
     holder = np.nan_to_num(frames["holder"][:, 0].astype(np.float64), nan=-1).astype(np.int64)
     other = frames["p_next"][np.arange(len(holder)), np.where(holder == 0, 1, 0)]
@@ -188,31 +172,7 @@ def _silences(activity: BoolFrames) -> list[tuple[str, int, int, int, int]]:
         if start == 0 or end == activity.shape[1]:
             continue
         before, after = activity[:, start - 1], activity[:, end]
-        if before.sum() == 1 and after.sum() == 1:
-            previous, following = int(before.argmax()), int(after.argmax())
-            found.append(
-                ("pause" if previous == following else "gap", previous, following, start, end)
-            )
+        if before.sum() == after.sum() == 1:
+            kind = "pause" if (before == after).all() else "gap"
+            found.append((kind, int(before.argmax()), int(after.argmax()), start, end))
     return found
-
-
-def _short_reactions(activity: BoolFrames) -> list[tuple[int, int, int]]:
-    shorts = [onset for onset in find_onsets(activity) if onset.kind == "short"]
-    return [
-        (short.speaker, short.start_frame, short.end_frame)
-        for short in shorts
-        if activity[1 - short.speaker, short.start_frame]
-    ]
-
-
-def _with_ending(moment: Moment, texts: Sequence[Sequence[tuple[Segment, str]]]) -> Moment:
-    start_s = moment.start_frame / FRAME_RATE_HZ
-    ends = [
-        (abs(end - start_s), text)
-        for (start, end), text in texts[moment.speaker]
-        if start < start_s and abs(end - start_s) <= TEXT_BEFORE_S
-    ]
-    ending = ending_of(min(ends)[1]) if ends else ""
-    return Moment(
-        moment.kind, moment.speaker, moment.next, moment.start_frame, moment.end_frame, ending
-    )

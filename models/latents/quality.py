@@ -24,6 +24,7 @@ from ..evaluation.measures import (
 from ..evaluation.shift_hold import SCORE_S, count_earlier
 from .collection import Collection
 
+Flags, Numbers = NDArray[np.bool_], NDArray[np.int64]
 UNKNOWN = (
     "How good the network is was not measured: p(shift) is not known in shifts and holds of the "
     "same speaker."
@@ -32,17 +33,11 @@ UNKNOWN = (
 
 @dataclass(frozen=True)
 class Quality:
-    """How well shifts and holds are told apart.
+    """How well shifts and holds are told apart."""
 
-    Attributes:
-        network: AUC within dialogue and speaker, with its interval over dialogues.
-        counting: the same of a baseline that hears nothing (`count_earlier`).
-        counting_pooled: AUC of that baseline over all dialogues and speakers.
-    """
-
-    network: Estimate
-    counting: float
-    counting_pooled: float
+    network: Estimate  # AUC within dialogue and speaker, with its interval over dialogues
+    counting: float  # the same of a baseline that hears nothing (`count_earlier`)
+    counting_pooled: float  # AUC of that baseline over all dialogues and speakers
 
     @property
     def above_chance(self) -> bool | None:
@@ -53,50 +48,27 @@ class Quality:
         """Return what was measured, to stand under a view."""
         if math.isnan(self.network.value):
             return UNKNOWN
-        said = (
+        chance = {
+            True: "",
+            False: " That is not above chance: nothing here shows how turns are taken.",
+            None: " One dialogue has no interval, so it cannot be told from chance.",
+        }[self.above_chance]
+        return (
             f"How good the network is: AUC {ranged(self.network)} of shift against hold, "
             f"{SCORE_S:g} s into the silence, within dialogue and speaker; counting this "
             f"speaker's earlier shifts, without sound, gives {self.counting:.2f} "
-            f"({self.counting_pooled:.2f} if dialogues and speakers are pooled)."
-        )
-        return (
-            said
-            + {
-                True: "",
-                False: " That is not above chance: nothing here shows how turns are taken.",
-                None: " One dialogue has no interval, so it cannot be told from chance.",
-            }[self.above_chance]
+            f"({self.counting_pooled:.2f} if dialogues and speakers are pooled).{chance}"
         )
 
 
-def auc_within(
-    scores: Floats,
-    positive: NDArray[np.bool_],
-    dialogue: NDArray[np.int64],
-    speaker: NDArray[np.int64],
-) -> Estimate:
-    """Return the AUC within dialogue and speaker, with its interval over dialogues.
-
-    Args:
-        scores: high for positives, (N,).
-        positive, dialogue, speaker: of each event, (N,).
-    """
+def auc_within(scores: Floats, positive: Flags, dialogue: Numbers, speaker: Numbers) -> Estimate:
+    """Return the AUC of N events within dialogue and speaker, with its interval over dialogues."""
     numbers, dialogues = consecutive(dialogue)
     return estimate(auc_within_statistic(scores, positive, speaker, numbers, dialogues), dialogues)
 
 
-def measure_quality(
-    scores: Floats,
-    shift: NDArray[np.bool_],
-    dialogue: NDArray[np.int64],
-    speaker: NDArray[np.int64],
-) -> Quality:
-    """Return the quality of scores, beside counting.
-
-    Args:
-        scores: high for a shift, (E,); the silences of a dialogue are in order of time.
-        shift, dialogue, speaker: of each silence, (E,).
-    """
+def measure_quality(scores: Floats, shift: Flags, dialogue: Numbers, speaker: Numbers) -> Quality:
+    """Return the quality of scores, (E,), beside counting; silences are in order of time."""
     counted = count_earlier(shift, dialogue, speaker)
     return Quality(
         auc_within(scores, shift, dialogue, speaker),
@@ -116,18 +88,15 @@ def quality_of(collection: Collection) -> Quality:
     )
 
 
-def counted_log_odds(
-    shift: NDArray[np.bool_], dialogue: NDArray[np.int64], speaker: NDArray[np.int64]
-) -> Floats:
+def counted_log_odds(shift: Flags, dialogue: Numbers, speaker: Numbers) -> Floats:
     """Return the log-odds of a shift that counting gives (`count_earlier`), (E,)."""
     share = count_earlier(shift, dialogue, speaker)
     return np.log(share / (1 - share))
 
 
-def ranged(found: Estimate) -> str:
+def ranged(found: Estimate, form: str = ".2f") -> str:
     """Return a value with its interval, if it has one; "unknown" for NaN."""
     if math.isnan(found.value):
         return "unknown"
-    return f"{found.value:.2f}" + (
-        "" if math.isnan(found.low) else f" ({found.low:.2f} to {found.high:.2f})"
-    )
+    interval = "" if math.isnan(found.low) else f" ({found.low:{form}} to {found.high:{form}})"
+    return f"{found.value:{form}}{interval}"

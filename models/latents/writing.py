@@ -7,13 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from ...stream.contract import PROBABILITIES
 from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames
 from ..dialogues.events import floor_around
+from ..evaluation.predictions import at_activity_rate
 from ..evaluation.shift_hold import read_score
-from .collection import About, Columns, FramesWriter, write_events
-from .moments import FLOORS, SITUATIONS, Moment, find_floors, find_situations
+from .collection import COLUMNS, FRAMES, SHORT_REACTIONS, About, Columns, file_of, write_events
+from .moments import FLOORS, SITUATIONS, Moment, Texts, find_floors, find_moments, find_situations
+from .tables import to_arrow
 
 FRAMES_PER_GROUP = 3000  # of the file: what a reader must hold at least
 UNKNOWN = "unknown"
@@ -21,7 +26,7 @@ DEFAULTS: dict[str, Any] = {  # of columns that nobody knows
     "split": UNKNOWN,
     **dict.fromkeys(("speaking", "other_speaking", "backchannel"), False),
     **{"holder": -1, "situation": SITUATIONS[0], "floor": "silence", "event": ""},
-    **dict.fromkeys(("correct", "vad", "p_now", "p_future", "p_next", "p_backchannel"), np.nan),
+    **dict.fromkeys(("correct", *PROBABILITIES), np.nan),
 }
 
 
@@ -30,54 +35,68 @@ def write_dialogue(
     number: int,
     about: About,
     columns: Mapping[str, NDArray[Any]],
-    events: Sequence[Mapping[str, Any]],
+    spoken: tuple[BoolFrames, BoolFrames] | None,
     *,
-    annotated: bool,
+    annotated: bool | None = None,
+    texts: Texts = ((), ()),
 ) -> None:
-    """Write a dialogue; it appears when it is whole.
+    """Write a dialogue, with the events and labels that follow from who spoke when.
+
+    Args:
+        out, number, about: the collection, and the dialogue in it.
+        columns: as for `write_frames`; where they have a label, it is preferred to what follows.
+        spoken: activity and backchannels, (2, T) each at 50 Hz; None where nobody knows.
+        annotated: its backchannels are annotated ones, not short reactions; None: if there are any.
+        texts: of each speaker, as for `find_moments`.
+    """
+    events: list[dict[str, Any]] = []
+    if spoken is not None:
+        annotated = bool(spoken[1].any()) if annotated is None else annotated
+        dialogue, steps = about.dialogues[number], len(columns[next(iter(about.sizes))])
+        p_next = columns.get("p_next", np.array(np.nan)).T
+        known, frames = bool(np.isfinite(p_next).all()), spoken[0].shape[1]
+        p_next = at_activity_rate(p_next, about.frame_rate_hz, frames) if known else None
+        events = [
+            event_row(dialogue.id, dialogue.split, moment, p_next)
+            for moment in find_moments(*spoken, texts)
+        ]
+        heard = (np.arange(steps) + 1) * FRAME_RATE_HZ / about.frame_rate_hz + 1e-6
+        newest = np.clip(heard.astype(int) - 1, 0, spoken[0].shape[1] - 1)
+        labels = frame_columns(*spoken, events)
+        columns = {name: values[newest] for name, values in labels.items()} | dict(columns)
+    write_events(out, number, events)
+    write_frames(out, number, about, columns, annotated=bool(annotated))
+
+
+def write_frames(
+    out: Path, number: int, about: About, columns: Mapping[str, Any], *, annotated: bool = True
+) -> None:
+    """Write the frames of a dialogue in blocks; they appear when they are whole.
 
     Args:
         out, number, about: the collection, and the dialogue in it.
         columns: (T, 2), (T, 1) or less each, layers (T, 2, H); those that are not given are
             unknown. Frames and times are counted.
-        events: rows from `event_row`.
         annotated: its backchannels are annotated ones, not short reactions.
     """
-    steps = next(len(columns[layer]) for layer in about.sizes)
+    steps, dialogue = len(columns[next(iter(about.sizes))]), about.dialogues[number]
     frame = np.arange(steps)[:, None]
-    dialogue = about.dialogues[number]
-    whole = {name: np.array(value) for name, value in DEFAULTS.items()} | dict(columns)
-    whole |= {
-        "dialogue": np.array(dialogue.id),
-        "split": np.array(dialogue.split),
-        "speaker": np.array([0, 1]),
-        "frame": frame,
-        "time_s": (frame + 1) / about.frame_rate_hz,
-    }
-    whole = {
-        name: np.broadcast_to(values, (steps, 2)) if values.ndim < 3 else values
-        for name, values in whole.items()
-    }
-    writer = FramesWriter(out, number, about.sizes, annotated=annotated)
-    for start in range(0, steps, FRAMES_PER_GROUP):
-        block = slice(start, start + FRAMES_PER_GROUP)
-        writer.write({name: values[block] for name, values in whole.items()})
-    write_events(out, number, events)
-    writer.close()
-
-
-def columns_at(
-    rate_hz: float,
-    steps: int,
-    activity: BoolFrames,
-    backchannel: BoolFrames,
-    events: Sequence[Mapping[str, Any]],
-) -> Columns:
-    """Return the labels of `frame_columns` at the steps of a network, (steps, 2) or (steps, 1)."""
-    newest = ((np.arange(steps) + 1) * FRAME_RATE_HZ / rate_hz - 1 + 1e-6).astype(int)
-    newest = np.clip(newest, 0, activity.shape[1] - 1)
-    labels = frame_columns(activity, backchannel, events)
-    return {name: values[newest] for name, values in labels.items()}
+    whole = DEFAULTS | dict(columns)
+    whole |= {"dialogue": dialogue.id, "split": dialogue.split, "speaker": [0, 1]}
+    whole |= {"frame": frame, "time_s": (frame + 1) / about.frame_rate_hz}
+    labels = {name: np.broadcast_to(whole[name], (steps, 2)) for name in COLUMNS}
+    whole = labels | {layer: columns[layer] for layer in about.sizes}
+    layers = {name: pa.list_(pa.float32(), size) for name, size in about.sizes.items()}
+    kinds, metadata = COLUMNS | layers, None if annotated else SHORT_REACTIONS
+    schema: Any = pa.schema([*kinds.items()], metadata=metadata)
+    path = file_of(out, FRAMES, number)
+    part = path.with_suffix(".part")
+    with pq.ParquetWriter(part, schema, compression="zstd") as writer:
+        for start in range(0, steps, FRAMES_PER_GROUP):
+            block = slice(start, start + FRAMES_PER_GROUP)
+            arrays = [to_arrow(whole[name][block], kind) for name, kind in kinds.items()]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+    part.replace(path)
 
 
 def frame_columns(
@@ -85,10 +104,8 @@ def frame_columns(
 ) -> Columns:
     """Return the labels of every frame at 50 Hz, by column of collection.py, (T, 2) or (T, 1).
 
-    Args:
-        activity: voice activity, (2, T).
-        backchannel: annotated backchannels, (2, T). If there are none, those of `events` count.
-        events: rows of the dialogue's events.
+    They follow from who spoke, from annotated backchannels, (2, T) each, and, where none of these
+    is annotated, from those among the rows of events.
     """
     frames, reacting = activity.shape[1], backchannel.copy()
     event, correct = np.full((frames, 1), "", "<U8"), np.full((frames, 1), np.nan)
@@ -113,23 +130,12 @@ def frame_columns(
 def event_row(
     dialogue: str, split: str, moment: Moment, p_next: NDArray[np.float32] | None
 ) -> dict[str, Any]:
-    """Return a row of a dialogue's events.
-
-    The prediction of a shift or hold is read from p_next, (2, T) at 50 Hz, where it is known.
-    """
+    """Return a row of a dialogue's events; the prediction is read from p_next, (2, T) at 50 Hz."""
     p_shift = correct = None
     if p_next is not None and moment.kind in ("shift", "hold"):
         p_shift = read_score(p_next[1 - moment.speaker], moment.start_frame)
         correct = (p_shift >= 0.5) == (moment.kind == "shift")
-    return {
-        "dialogue": dialogue,
-        "split": split,
-        "kind": moment.kind,
-        "speaker": moment.speaker,
-        "next": moment.next,
-        "start_s": moment.start_frame / FRAME_RATE_HZ,
-        "end_s": moment.end_frame / FRAME_RATE_HZ,
-        "ending": moment.ending,
-        "p_shift": p_shift,
-        "correct": correct,
-    }
+    said = {name: getattr(moment, name) for name in ("kind", "speaker", "next", "ending")}
+    times = {"start_s": moment.start_frame, "end_s": moment.end_frame}
+    said |= {name: frame / FRAME_RATE_HZ for name, frame in times.items()}
+    return {"dialogue": dialogue, "split": split, "p_shift": p_shift, "correct": correct} | said

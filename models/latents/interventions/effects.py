@@ -1,9 +1,8 @@
 """What an edit changes in p_shift at shifts and holds, and which units of a layer matter most.
 
-A change is p_shift with the edit less p_shift without it, at the same silence. Means are within
-speaker: of each speaker of a dialogue first, then over these, so that one who pauses often counts
-no more than others. The 95 % interval is a bootstrap over dialogues; of a single dialogue, over
-BLOCKS stretches of it.
+Means are within speaker: of each speaker of a dialogue first, then over these, so that one who
+pauses often counts no more than others. The 95 % interval is a bootstrap over dialogues; of a
+single dialogue, over BLOCKS stretches of it.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....stream.errors import ConfigError
-from ...evaluation.measures import BinaryScore, Estimate, estimate, score_binary, sums_by_dialogue
+from ...evaluation.measures import Estimate, consecutive, estimate, sums_by_dialogue
 from ..bars import bar
 from ..collection import Collection
-from .silence_windows import SilenceWindows, p_shift_edited, p_shift_heard
+from .silence_windows import SilenceWindows, p_shift_with
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,56 +36,34 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Effect:
-    """What one edit changed; E silences.
-
-    Attributes:
-        windows: the silences.
-        p_shift: with the edit, (E,).
-    """
+    """What one edit changed; E silences."""
 
     windows: SilenceWindows
-    p_shift: Floats
+    p_shift: Floats  # with the edit, (E,)
 
     @property
     def change(self) -> Floats:
+        """Of p_shift by the edit, at each silence, (E,)."""
         return self.p_shift - self.windows.p_shift
 
     def at(self, kind: Literal["shift", "hold"]) -> Estimate:
         """Mean change of p_shift at shifts or at holds, within speaker."""
-        happened = self.windows.readings.happened
-        return mean_within_speaker(
-            self.change, self.windows, happened if kind == "shift" else ~happened
-        )
+        chosen = self.windows.readings.happened == (kind == "shift")
+        return mean_within_speaker(self.change, self.windows, chosen)
 
     @property
     def magnitude(self) -> Estimate:
         """Mean absolute change of p_shift, within speaker."""
         return mean_within_speaker(np.abs(self.change), self.windows)
 
-    def scores(self) -> tuple[BinaryScore, BinaryScore]:
-        """How well p_shift tells shifts from holds, without and with the edit."""
-        windows = self.windows
-        units, happened = bootstrap_units(windows), windows.readings.happened
-        before, after = (
-            score_binary(said, happened, units, windows.before)
-            for said in (windows.p_shift, self.p_shift)
-        )
-        return before, after
-
 
 @dataclass(frozen=True)
 class UnitEffects:
-    """What the ablation of each of H units of a layer changes.
-
-    Attributes:
-        layer: which.
-        effects: of each unit.
-        control: mean absolute change when a random direction of the layer is ablated, (CONTROLS,).
-    """
+    """What the ablation of each of H units of a layer changes."""
 
     layer: str
-    effects: tuple[Effect, ...]
-    control: Floats
+    effects: tuple[Effect, ...]  # of each unit
+    control: Floats  # mean absolute change by random directions of the layer, (CONTROLS,)
 
     @property
     def level(self) -> float:
@@ -103,28 +80,18 @@ def bootstrap_units(windows: SilenceWindows) -> NDArray[np.int64]:
     """Return what is drawn in a bootstrap: dialogues, or blocks of a single one, (E,)."""
     numbers = windows.readings.number
     if len(np.unique(numbers)) > 1:
-        return np.unique(numbers, return_inverse=True)[1]
+        return consecutive(numbers)[0]
     return np.arange(len(windows)) * min(BLOCKS, len(windows)) // len(windows)
 
 
 def mean_within_speaker(
     values: Floats, windows: SilenceWindows, chosen: NDArray[np.bool_] | None = None
 ) -> Estimate:
-    """Return the mean over speakers of each one's mean, with its interval.
-
-    Args:
-        values: of each silence, (E,).
-        windows: the silences.
-        chosen: which of them count, (E,); None counts all.
-    """
-    some = np.ones(len(values), bool) if chosen is None else chosen
-    if not some.any():
-        return Estimate(float("nan"), float("nan"), float("nan"))
-    _, units = np.unique(bootstrap_units(windows)[some], return_inverse=True)
-    speakers = np.stack([windows.readings.number, windows.before], axis=1)[some]
-    _, speaker = np.unique(speakers, axis=0, return_inverse=True)
-    of = (speaker.reshape(-1)[:, None] == np.arange(speaker.max() + 1)).astype(np.float64)  # (N, G)
-    count = int(units.max()) + 1
+    """Return the mean over speakers of each one's mean of values, (E,), at chosen silences."""
+    some = np.arange(len(values)) if chosen is None else np.flatnonzero(chosen)
+    units, count = consecutive(bootstrap_units(windows)[some])
+    speaker, speakers = consecutive((2 * windows.readings.number + windows.before)[some])
+    of = np.eye(speakers)[speaker]  # (N, G)
     sums = sums_by_dialogue(values[some, None] * of, units, count)  # (U, G)
     counts = sums_by_dialogue(of, units, count)
     present = (counts > 0).astype(np.float64)
@@ -134,8 +101,7 @@ def mean_within_speaker(
         means = np.divide(weights @ sums, drawn, out=np.zeros_like(drawn), where=drawn > 0)
         # a speaker counts as often as the units were drawn in which he paused
         times = weights @ present / present.sum(axis=0)
-        total = times.sum(axis=1)
-        mean = (times * means).sum(axis=1)
+        total, mean = times.sum(axis=1), (times * means).sum(axis=1)
         return np.divide(mean, total, out=np.full(len(total), np.nan), where=total > 0)
 
     return estimate(statistic, count)
@@ -154,46 +120,36 @@ def direction_effect(
     windows: SilenceWindows,
     layer: str,
     direction: Tensor,
-    do: Do,
+    to: Tensor | float | None,
     *,
-    mean: Tensor | None = None,
-    value: float | None = None,
     whose: str = "both",
     seed: int = 0,
 ) -> Effect:
     """Return what changes when the states are edited along a direction.
 
     Args:
-        model: the network of the windows.
-        windows: the silences; the edit holds from their beginning to the reading.
+        model, windows: the edit holds from the windows' beginning to the reading.
         layer: "latent_speaker" or "latent".
         direction: (H,) of any length above 0; it is scaled to length 1.
-        do: "ablate" sets the states along it to their mean, "clamp" to `value`, "patch" to what
-            they are around a silence of the other kind, step by step.
-        mean: of the layer's states, (H,), to ablate.
-        value: to clamp to.
+        to: what the states are set to along it: a number (clamp), a mean state, (H,) (ablate), or
+            None, step by step what they are around a silence of the other kind (patch).
         whose: states are edited: "both", or only of "speaker" (before the silence) or "listener".
         seed: of the draw of the other silences.
     Raises:
-        ConfigError: the direction does not fit the layer, or the mean or value is missing.
+        ConfigError: the direction does not fit the layer.
     """
-    import torch
-
     from ..intervene import Edit, direction_edit
 
-    edit = direction_edit(model, layer, direction, 0.0)
-    if do == "patch":
-        along = windows.layers[layer] @ edit.basis.T  # (2 E, T, 1)
-        values = _from_donors(along.unflatten(0, (-1, 2)), windows, seed).flatten(0, 1)
-        values = values.transpose(0, 1)
+    basis = direction_edit(model, layer, direction, 0.0).basis
+    if to is None:
+        along = (windows.layers[layer] @ basis.T).unflatten(0, (-1, 2))  # (E, 2, T, 1)
+        values = _from_donors(along, windows, seed).flatten(0, 1).transpose(0, 1)
     else:
-        target = value if do == "clamp" else None if mean is None else float(mean @ edit.basis[0])
-        if target is None:
-            needed = "a value to clamp to" if do == "clamp" else "the mean state to ablate to"
-            raise ConfigError(f"expected {needed}, got none")
-        values = torch.full((1, 1, 1), target)
-    edit = Edit(layer, edit.basis, values, windows.rows_of(whose))
-    return Effect(windows, p_shift_edited(model, windows, edit))
+        values = basis.new_full(
+            (1, 1, 1), to if isinstance(to, int | float) else float(to @ basis[0])
+        )
+    edit = Edit(layer, basis, values, windows.rows_of(whose))
+    return Effect(windows, p_shift_with(model, windows, edit))
 
 
 def sound_effect(
@@ -208,39 +164,33 @@ def sound_effect(
     """Return what changes when a stretch of sound is heard as something else.
 
     Args:
-        model: the network of the windows.
-        windows: the silences.
+        model, windows, whose, seed: as in `direction_effect`.
         stretch_s: its beginning and end, in seconds from the start of the silence.
         do: "ablate" puts the mean log-mel frame there, "clamp" digital silence, "patch" the same
             stretch around a silence of the other kind.
-        whose, seed: as in `direction_effect`.
     Raises:
         ConfigError: the stretch is empty, or not in the windows.
     """
-    import torch
-
     rate_hz = model.config.frame_rate_hz * model.config.encoder.stride
     zero = windows.silence_step * model.config.encoder.stride
     low, high = (zero + round(second * rate_hz) for second in stretch_s)
     frames = windows.mel.shape[2]
     if not 0 <= low < high <= frames:
+        begin_s, end_s = -zero / rate_hz, (frames - zero) / rate_hz
         raise ConfigError(
-            f"expected a stretch of sound between {-zero / rate_hz:g} and "
-            f"{(frames - zero) / rate_hz:g} s from the silence's start, got {stretch_s[0]:g} to "
-            f"{stretch_s[1]:g} s"
+            f"expected a stretch of sound between {begin_s:g} and {end_s:g} s from the silence's "
+            f"start, got {stretch_s[0]:g} to {stretch_s[1]:g} s"
         )
-    stretch = windows.mel[:, :, low:high]
     if do == "patch":
-        other = _from_donors(stretch, windows, seed)
-    elif do == "ablate":
-        other = windows.mel.mean(dim=(0, 1, 2)).expand_as(stretch)
+        other = _from_donors(windows.mel[:, :, low:high], windows, seed)
     else:
-        other = _silence(model).expand_as(stretch)
-    rows = windows.rows_of(whose)
+        other = windows.mel.mean(dim=(0, 1, 2)) if do == "ablate" else _silence(model)
+    mel, rows = windows.mel.clone(), windows.rows_of(whose)
+    mel[:, :, low:high] = other
     if rows is not None:
-        other = torch.where(rows.reshape(-1, 2, 1, 1), other, stretch)
-    mel = torch.cat([windows.mel[:, :, :low], other, windows.mel[:, :, high:]], dim=2)
-    return Effect(windows, p_shift_heard(model, windows, mel))
+        unchanged = ~rows.reshape(-1, 2)
+        mel[unchanged] = windows.mel[unchanged]
+    return Effect(windows, p_shift_with(model, windows, mel=mel))
 
 
 def rank_units(
@@ -253,16 +203,9 @@ def rank_units(
     controls: int = CONTROLS,
     seed: int = 0,
 ) -> UnitEffects:
-    """Ablate every unit of a layer alone, and random directions as a control.
+    """Ablate every unit of a layer alone, and `controls` random directions, drawn with `seed`.
 
-    Args:
-        model: the network of the windows.
-        windows: the silences.
-        layer: "latent_speaker" or "latent".
-        mean: of the layer's states, (H,).
-        whose: as in `direction_effect`.
-        controls: how many random directions.
-        seed: of the directions.
+    The other arguments are those of `direction_effect`.
     """
     import torch
 
@@ -272,7 +215,7 @@ def rank_units(
     drawn = torch.randn(controls, size, generator=torch.Generator().manual_seed(seed))
     directions = torch.cat([torch.eye(size), drawn])
     found = [
-        direction_effect(model, windows, layer, direction, "ablate", mean=mean, whose=whose)
+        direction_effect(model, windows, layer, direction, mean, whose=whose)
         for direction in bar(directions, "ablate", "unit")
     ]
     control = np.array([effect.magnitude.value for effect in found[size:]])
@@ -281,20 +224,14 @@ def rank_units(
 
 def _from_donors(values: Tensor, windows: SilenceWindows, seed: int) -> Tensor:
     """Return what a silence of the other kind has, (E, 2, ...), who spoke before in his place."""
-    import torch
-
     donors, before = windows.donors(seed), windows.before
-    found = values[torch.from_numpy(donors)]
-    swapped = torch.from_numpy(before[donors] != before)
-    return torch.where(swapped.reshape(-1, *[1] * (values.dim() - 1)), found.flip(1), found)
+    speakers = np.arange(2) ^ (before[donors] != before)[:, None]
+    return values[donors[:, None], speakers]
 
 
 def _silence(model: TurnModel) -> Tensor:
     """Return the log-mel frame of digital silence, (M,)."""
-    import torch
-
     config, parameter = model.config.features, next(model.parameters())
     tail = parameter.new_zeros(1, config.window_samples - config.hop_samples)
-    with torch.inference_mode():
-        mel, _ = model.features(parameter.new_zeros(1, config.hop_samples), tail)
-    return mel[0, 0]
+    mel, _ = model.features(parameter.new_zeros(1, config.hop_samples), tail)
+    return mel[0, 0].detach()

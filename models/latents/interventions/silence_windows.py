@@ -7,7 +7,7 @@ of the layers as they are, are kept, so that an edit costs only what comes after
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from ...turn_model import TurnModel
+    from ...turn_model import TurnModel, TurnOutput
     from ..intervene import Edit
 
 BEFORE_S = 1.0
@@ -37,29 +37,17 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SilenceWindows:
-    """E shifts and holds, in order of dialogue and time; T steps each.
+    """E shifts and holds, in order of dialogue and time; T steps each."""
 
-    Attributes:
-        readings: of the silences; `happened` is a shift, `speaker` who did not speak before it.
-        start_s: when each silence begins, (E,).
-        before_s: from the windows' beginning to the silence's.
-        silence_step: the step at whose beginning the silence begins.
-        mel: log-mel frames, (E, 2, T * stride, M).
-        state: before them, (E, S).
-        encoded: output of the encoder, (2 E, T, C).
-        layers: states as they are, (2 E, T, H), by name of the layer.
-        p_shift: what the network says at the last step, (E,).
-    """
-
-    readings: Readings
-    start_s: Floats
-    before_s: float
-    silence_step: int
-    mel: Tensor
-    state: Tensor
-    encoded: Tensor
-    layers: dict[str, Tensor]
-    p_shift: Floats
+    readings: Readings  # `happened` is a shift, `speaker` who did not speak before it
+    start_s: Floats  # when each silence begins, (E,)
+    before_s: float  # from the windows' beginning to the silence's
+    silence_step: int  # at whose beginning the silence begins
+    mel: Tensor  # log-mel frames, (E, 2, T * stride, M)
+    state: Tensor  # before them, (E, S)
+    encoded: Tensor  # output of the encoder, (2 E, T, C)
+    layers: dict[str, Tensor]  # states as they are, (2 E, T, H), by name
+    p_shift: Floats  # what the network says at the last step, (E,)
 
     def __len__(self) -> int:
         return len(self.readings)
@@ -75,24 +63,21 @@ class SilenceWindows:
 
         if whose == "both":
             return None
-        asked = self.before if whose == "speaker" else 1 - self.before
+        asked = self.before if whose == "speaker" else self.readings.speaker
         return torch.from_numpy((asked[:, None] == [0, 1]).reshape(-1))
 
     def donors(self, seed: int = 0) -> NDArray[np.int64]:
-        """For each silence one of the other kind, of the same speaker where there is one, (E,).
-
-        Else one of the same dialogue, else any.
-        """
+        """For each silence one of the other kind: of the speaker, the dialogue, or any, (E,)."""
         rng = np.random.default_rng(seed)
         kind, number, before = self.readings.happened, self.readings.number, self.before
-        found = np.empty(len(self), np.int64)
+        found: list[int] = []
         for event in range(len(self)):
             other = kind != kind[event]
             dialogue = other & (number == number[event])
             speaker = dialogue & (before == before[event])
             closest = next(some for some in (speaker, dialogue, other) if some.any())
-            found[event] = rng.choice(np.flatnonzero(closest))
-        return found
+            found.append(rng.choice(np.flatnonzero(closest)))
+        return np.array(found)
 
 
 def silence_windows(
@@ -106,11 +91,9 @@ def silence_windows(
     """Cut the windows out of a collection's dialogues, and run the network on them as it is.
 
     Args:
-        model: in evaluation mode.
-        collection: of dialogues whose sound is there.
+        model, collection: in evaluation mode; dialogues whose sound is there.
         before_s: how much before the silence.
-        most: silences, drawn at random where there are more.
-        seed: of the draw.
+        most, seed: silences, drawn at random where there are more.
     Raises:
         ConfigError: there are no shifts or no holds with so much before them, or nothing before.
     """
@@ -123,120 +106,86 @@ def silence_windows(
             f"expected some time before at least 2 silences, got {before_s:g} s and {most}"
         )
     readings, events = silence_readings(collection)
-    starts = np.array([event.start_s for event in events])
     first = readings.steps(rate_hz) + 1 - steps
-    chosen = np.random.default_rng(seed).permutation(np.flatnonzero(first >= 0))[:most]
-    chosen = np.sort(chosen)
-    shifts = int(readings.happened[chosen].sum())
-    if not 0 < shifts < len(chosen):
+    drawn = np.random.default_rng(seed).permutation(np.flatnonzero(first >= 0))
+    chosen = np.sort(drawn[:most])
+    readings, first = readings.only(chosen), first[chosen]
+    if readings.happened.all() or not readings.happened.any():
         raise ConfigError(
-            f"expected shifts and holds with {before_s:g} s before them, got {shifts} shifts and "
-            f"{len(chosen) - shifts} holds"
+            f"expected shifts and holds with {before_s:g} s before them, got {readings.counted}"
         )
-    readings, starts, first = readings.only(chosen), starts[chosen], first[chosen]
     mels: list[Tensor] = []
     states: list[Tensor] = []
     for number in bar(np.unique(readings.number), "windows", "dialogue"):
         audio = sound_at(collection, int(number), model.config.features.sample_rate_hz)
         mel = log_mel(model, audio)
-        places = readings.of(int(number))
-        begins = np.clip(first[places], 0, mel.shape[1] // stride - steps)
-        before = states_before(model, mel, (begins * stride).tolist())
-        for begin in begins * stride:
-            mels.append(mel[:, begin : begin + steps * stride])
-            states.append(before[int(begin)])
+        begins = first[readings.of(int(number))].clip(0, mel.shape[1] // stride - steps) * stride
+        before = states_before(model, mel, begins.tolist())
+        mels += [mel[:, begin : begin + steps * stride] for begin in begins]
+        states += [before[int(begin)] for begin in begins]
     mel, state = torch.stack(mels), torch.cat(states)
-    return _run(model, readings, starts, steps - round(SCORE_S * rate_hz), mel, state)
+    encoded: list[Tensor] = []
+    hook = model.encoder.register_forward_hook(lambda *call: encoded.append(call[2][0]))
+    try:
+        passes = list(_passes(model, readings, mel, state))
+    finally:
+        hook.remove()
+    step = steps - round(SCORE_S * rate_hz)
+    return SilenceWindows(
+        readings,
+        np.array([events[event].start_s for event in chosen]),
+        step / rate_hz,
+        step,
+        mel,
+        state,
+        torch.cat(encoded),
+        {name: torch.cat([getattr(o, name).flatten(0, 1) for o, _ in passes]) for name in RNNS},
+        np.concatenate([said for _, said in passes]),
+    )
 
 
-def p_shift_edited(model: TurnModel, windows: SilenceWindows, edit: Edit) -> Floats:
-    """Return p_shift of every silence with an edit of a layer's states, (E,).
+def p_shift_with(
+    model: TurnModel, windows: SilenceWindows, edit: Edit | None = None, mel: Tensor | None = None
+) -> Floats:
+    """Return p_shift of every silence, (E,), with an edit or with another sound.
 
     Args:
-        model: the network of the windows. It must not run elsewhere meanwhile.
-        windows: E silences.
+        model, windows: the network of the windows, which must not run elsewhere meanwhile.
         edit: of 2 E rows, from the first step of the windows on.
+        mel: log-mel frames instead of the windows' own, (E, 2, T * stride, M).
     """
     from ..intervene import Given, edited_layer
 
     def modules(rows: slice) -> dict[str, torch.nn.Module]:
+        if edit is None:
+            return {}
         given: dict[str, torch.nn.Module] = {"encoder": Given(model.encoder, windows.encoded[rows])}
         if edit.layer == "latent":
             own = windows.layers["latent_speaker"][rows]
             given["speaker_rnn"] = Given(model.speaker_rnn, own)
         return given | edited_layer(model, edit.only(rows))
 
-    return _p_shift(model, windows.readings, windows.mel, windows.state, modules)
+    heard = windows.mel if mel is None else mel
+    passes = _passes(model, windows.readings, heard, windows.state, modules)
+    return np.concatenate([said for _, said in passes])
 
 
-def p_shift_heard(model: TurnModel, windows: SilenceWindows, mel: Tensor) -> Floats:
-    """Return p_shift of every silence with another sound, (E,).
-
-    Args:
-        model, windows: as in `p_shift_edited`.
-        mel: log-mel frames instead of the windows' own, (E, 2, T * stride, M).
-    """
-    return _p_shift(model, windows.readings, mel, windows.state, lambda _: {})
-
-
-def _p_shift(
+def _passes(
     model: TurnModel,
     readings: Readings,
     mel: Tensor,
     state: Tensor,
-    modules: Callable[[slice], dict[str, torch.nn.Module]],
-) -> Floats:
+    modules: Callable[[slice], dict[str, torch.nn.Module]] = lambda _: {},
+) -> Iterator[tuple[TurnOutput, Floats]]:
+    """Yield the outputs and p_shift of at most AT_ONCE windows; `modules` is given their rows."""
     import torch
 
     from ..intervene import replaced
 
-    said: list[NDArray[np.float32]] = []
     for start in range(0, len(mel), AT_ONCE):
         some = slice(start, min(start + AT_ONCE, len(mel)))
         with torch.inference_mode(), replaced(model, **modules(slice(2 * start, 2 * some.stop))):
             output, _ = model.forward_mel(mel[some], state[some])
             p_next = torch.sigmoid(output.next[:, :, -1]).cpu().numpy()
-        said.append(p_next[np.arange(len(p_next)), readings.speaker[some]])
-    return np.concatenate(said).astype(np.float64)
-
-
-def _run(
-    model: TurnModel,
-    readings: Readings,
-    start_s: Floats,
-    silence_step: int,
-    mel: Tensor,
-    state: Tensor,
-) -> SilenceWindows:
-    import torch
-
-    encoded: list[Tensor] = []
-    layers: dict[str, list[Tensor]] = {name: [] for name in RNNS}
-
-    def keep(_module: object, _inputs: object, result: tuple[Tensor, object]) -> None:
-        encoded.append(result[0])
-
-    said: list[NDArray[np.float32]] = []
-    hook = model.encoder.register_forward_hook(keep)
-    try:
-        for start in range(0, len(mel), AT_ONCE):
-            some = slice(start, start + AT_ONCE)
-            with torch.inference_mode():
-                output, _ = model.forward_mel(mel[some], state[some])
-            for name, kept in layers.items():
-                kept.append(getattr(output, name).flatten(0, 1))
-            p_next = torch.sigmoid(output.next[:, :, -1]).cpu().numpy()
-            said.append(p_next[np.arange(len(p_next)), readings.speaker[some]])
-    finally:
-        hook.remove()
-    return SilenceWindows(
-        readings,
-        start_s,
-        silence_step / model.config.frame_rate_hz,
-        silence_step,
-        mel,
-        state,
-        torch.cat(encoded),
-        {name: torch.cat(kept) for name, kept in layers.items()},
-        np.concatenate(said).astype(np.float64),
-    )
+        said = p_next[np.arange(len(p_next)), readings.speaker[some]]
+        yield output, said.astype(np.float64)

@@ -15,21 +15,33 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ....stream.errors import ConfigError
+from ...evaluation.shift_hold import SCORE_S
 from ..cells.unit_search import find_units
-from ..collect import add_model_argument, add_source_argument, network_to_run, opened_collection
+from ..collect import (
+    add_model_argument,
+    add_source_argument,
+    name_of,
+    network_to_run,
+    opened_collection,
+)
 from ..collection import Collection
-from ..events.label_contrasts import contrast_in
+from ..events.label_contrasts import contrast_in, find_cases
+from ..events.probe_fits import LEAST, matched_weights, reach_of, read_states
+from ..memory.held_out import fit_linear
 from ..options import add_layer, add_out, add_seed, check_files, option, shown
-from .directions import probe_direction, read_direction, unit_direction
 from .effect_results import draw_effect, draw_ranking, write_effect, write_ranking
 from .effects import DOES, Effect, direction_effect, mean_state, rank_units, sound_effect
 from .silence_windows import BEFORE_S, MOST, SilenceWindows, silence_windows
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ...turn_model import TurnModel
 
-WHOSE = ("both", "speaker", "listener")
+WHOSE = {"both": "of both", "speaker": "of who spoke before", "listener": "of the listener"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,15 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--sound", type=float, nargs=2, metavar=("FROM", "TO"), help=words)
     words = (
         "ablate: set to the mean; clamp: set to --value, or sound to silence; patch: take it from "
-        "around a silence of the other kind (default ablate)"
+        "around a silence of the other kind"
     )
-    parser.add_argument("--do", choices=DOES, default="ablate", help=words)
+    option(parser, "--do", words, "ablate", choices=DOES)
     option(parser, "--value V", "value to clamp the states to", kind=float)
-    words = (
-        "whose states or sound to change: of both, of the speaker before the silence, or of the "
-        "listener (default both)"
-    )
-    parser.add_argument("--whose", choices=WHOSE, default="both", help=words)
+    words = "whose states or sound to change: of both, of who spoke before, or of the listener"
+    option(parser, "--whose", words, "both", choices=WHOSE)
     words = "change states from this long before the silence on"
     option(parser, "--before SECONDS", words, BEFORE_S)
     option(parser, "--most N", "use at most N silences, drawn at random", MOST)
@@ -79,7 +88,13 @@ def main(args: argparse.Namespace) -> int:
         if args.probe is not None:
             contrast_in(collection, args.probe)  # refused before the network is loaded
         model = network_to_run(collection, args.model)
-        check_network(collection, model)
+        from ...checkpoint import weights_sha256  # loads torch
+
+        if weights_sha256(model) != collection.about.weights_sha256:
+            raise ConfigError(
+                f"{args.source}: expected a collection of {name_of(args.model)}, got one of "
+                f"{collection.about.model}; give its --model"
+            )
         drawn = {"before_s": args.before, "most": args.most, "seed": args.seed}
         windows = silence_windows(model, collection, **drawn)
         if alone:
@@ -97,65 +112,79 @@ def main(args: argparse.Namespace) -> int:
     return shown(view)
 
 
-def check_network(collection: Collection, model: TurnModel) -> None:
-    """Refuse a collection of another network: its states are not this one's.
-
-    Raises:
-        ConfigError: it is of another network.
-    """
-    from ...checkpoint import weights_sha256
-
-    sha256 = weights_sha256(model)
-    if collection.about.weights_sha256 != sha256:
-        raise ConfigError(
-            f"{collection.folder}: expected a collection of the network {sha256[:8]}, got one of "
-            f"{collection.about.model} {collection.about.weights_sha256[:8]}; give its --model"
-        )
-
-
 def _effect(
-    args: argparse.Namespace,
-    model: TurnModel,
-    collection: Collection,
-    windows: SilenceWindows,
+    args: argparse.Namespace, model: TurnModel, collection: Collection, windows: SilenceWindows
 ) -> tuple[Effect, str]:
     """Return the effect that is asked for, and in words what was done."""
-    from ..intervene import layer_size
+    from ..intervene import layer_size, unit_edit
 
-    of_whom = {"both": "of both", "speaker": "of who spoke before", "listener": "of the listener"}
+    layer, drawn = args.layer, {"whose": args.whose, "seed": args.seed}
+    other = "as around a silence of the other kind"
     if args.sound is not None:
+        effect = sound_effect(model, windows, args.sound, args.do, **drawn)
         low, high = args.sound
-        effect = sound_effect(
-            model, windows, (low, high), args.do, whose=args.whose, seed=args.seed
-        )
-        done = {"ablate": "the mean log-mel frame", "clamp": "digital silence"}.get(
-            args.do, "that around a silence of the other kind"
-        )
-        return effect, (
-            f"the sound {of_whom[args.whose]} from {low:g} to {high:g} s, heard as {done}"
-        )
-    size = layer_size(model, args.layer)
+        done = {"ablate": "as the mean log-mel frame", "clamp": "as digital silence"}
+        heard = done.get(args.do, other)
+        return effect, f"the sound {WHOSE[args.whose]} from {low:g} to {high:g} s heard {heard}"
     if args.unit is not None:
-        direction, name = unit_direction(args.unit, size), f"unit {args.unit}"
+        direction = unit_edit(model, layer, args.unit, 0.0).basis[0]
+        name = f"unit {args.unit}"
     elif args.direction is not None:
-        direction, name = read_direction(args.direction, size), f"the direction {args.direction}"
+        direction = read_direction(args.direction, layer_size(model, layer))
+        name = f"the direction {args.direction}"
     else:
-        direction = probe_direction(collection, args.layer, args.probe)
+        direction = probe_direction(collection, layer, args.probe)
         name = f"the direction of the probe {args.probe}"
-    effect = direction_effect(
-        model,
-        windows,
-        args.layer,
-        direction,
-        args.do,
-        mean=mean_state(collection, args.layer),
-        value=args.value,
-        whose=args.whose,
-        seed=args.seed,
-    )
-    done = {
-        "ablate": "set to its mean",
-        "clamp": f"clamped to {args.value}",
-        "patch": "as it is around a silence of the other kind",
-    }[args.do]
-    return effect, f"{name} of {args.layer}, {of_whom[args.whose]}, {done}"
+    to = mean_state(collection, layer) if args.do == "ablate" else args.value
+    effect = direction_effect(model, windows, layer, direction, to, **drawn)
+    done = {"ablate": "set to its mean", "clamp": f"clamped to {args.value}"}.get(args.do, other)
+    return effect, f"{name} of {layer}, {WHOSE[args.whose]}, {done}"
+
+
+def read_direction(path: Path, size: int) -> Tensor:
+    """Return the direction in a file, (H,); ConfigError if it holds no `size` finite numbers."""
+    import torch
+
+    try:
+        if path.suffix == ".npy":
+            values = np.load(path, allow_pickle=False)
+        else:
+            values = np.array(path.read_text(encoding="utf-8").replace(",", " ").split(), float)
+        direction = np.asarray(values, np.float32).reshape(-1)
+    except (OSError, ValueError, EOFError) as error:
+        raise ConfigError(
+            f"{path}: expected a direction, an array (.npy) or numbers in text, got: {error}"
+        ) from None
+    if len(direction) != size or not np.isfinite(direction).all() or not direction.any():
+        raise ConfigError(
+            f"{path}: expected {size} finite numbers that are not all 0, got {len(direction)}"
+        )
+    return torch.from_numpy(direction)
+
+
+def probe_direction(collection: Collection, layer: str, question: str) -> Tensor:
+    """Return the direction in which a linear probe tells two classes of moments apart, (H,).
+
+    It is the probe of probe_fits.py on the speaker's own states, fitted on all moments, SCORE_S
+    into each silence or at its end. The question is a contrast of `turnstream latents probes`.
+
+    Raises:
+        ConfigError: no such question, or too few moments of a class.
+    """
+    import torch
+
+    cases = find_cases(collection, [question])[question]
+    at_s = SCORE_S if question != "backchannel" else 0.0
+    reach = reach_of(cases, [at_s], collection)
+    there = reach.there[:, 0]
+    cases = cases.only(there)
+    if min(cases.counts()) < LEAST:
+        counts = " and ".join(map(str, cases.counts()))
+        raise ConfigError(
+            f"expected at least {LEAST} moments of each class of {question}, got {counts}"
+        )
+    states = read_states(collection, cases.number, reach.steps[there])
+    values = states.of(layer, np.arange(len(cases)), 0, cases.speaker)
+    weights = matched_weights(cases.first, cases.number)
+    probe = fit_linear(values, cases.first, 1 / values.shape[1], weights=weights)
+    return torch.from_numpy(probe.direction.astype(np.float32))

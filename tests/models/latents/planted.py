@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +12,12 @@ from turnstream.models.latents.collection import (
     About,
     CollectedDialogue,
     Collection,
-    FramesWriter,
     write_about,
     write_events,
 )
 from turnstream.models.latents.moments import find_moments
-from turnstream.models.latents.writing import frame_columns
+from turnstream.models.latents.writing import event_row, frame_columns, write_frames
+from turnstream.stream.contract import PROBABILITIES
 
 SIZES = {"latent_speaker": 6, "latent": 8}
 Latents = Callable[[str, NDArray[np.bool_], np.random.Generator], NDArray[np.float32]]
@@ -52,42 +51,20 @@ def planted_collection(
         CollectedDialogue(f"made{number}", "", (), None, 0.0, None, "annotation")
         for number in range(dialogues)
     )
-    write_about(folder, About("made", "0" * 64, 50.0, SIZES, described))
-    for number in range(dialogues):
+    about = About("made", "0" * 64, 50.0, SIZES, described)
+    write_about(folder, about)
+    for number, dialogue in enumerate(described):
         activity = turns(frames, rng)
-        events: list[dict[str, Any]] = []
-        for moment in find_moments(activity, np.zeros_like(activity)):
-            times = {"start_s": moment.start_frame / 50, "end_s": moment.end_frame / 50}
-            judged = (
-                {"p_shift": 0.6, "correct": True}
-                if moment.kind in ("shift", "hold")
-                else {"p_shift": None, "correct": None}
-            )
-            place = {
-                "dialogue": f"made{number}",
-                "split": "",
-                "kind": moment.kind,
-                "speaker": moment.speaker,
-                "next": moment.next,
-                "ending": "",
-            }
-            events.append(place | times | judged)
-        frame = np.arange(frames)[:, None]
-        columns: dict[str, Any] = {
-            "dialogue": np.array(f"made{number}"),
-            "split": np.array(""),
-            "speaker": np.array([0, 1]),
-            "frame": frame,
-            "time_s": (frame + 1) / 50,
-            **frame_columns(activity, np.zeros_like(activity), events),
-            **{
-                name: rng.random((frames, 2))
-                for name in ("vad", "p_now", "p_future", "p_next", "p_backchannel")
-            },
-        }
-        columns = {name: np.broadcast_to(values, (frames, 2)) for name, values in columns.items()}
-        writer = FramesWriter(folder, number, SIZES)
-        writer.write(columns | {layer: latents(layer, activity, rng) for layer in SIZES})
+        none = np.zeros_like(activity)
+        events = [
+            event_row(dialogue.id, "", moment, None) for moment in find_moments(activity, none)
+        ]
+        for event in events:
+            if event["kind"] in ("shift", "hold"):
+                event |= {"p_shift": 0.6, "correct": True}
+        said = {name: rng.random((frames, 2)) for name in PROBABILITIES}
+        columns = frame_columns(activity, none, events) | said
+        layers = {layer: latents(layer, activity, rng) for layer in SIZES}
         write_events(folder, number, events)
-        writer.close()
+        write_frames(folder, number, about, columns | layers)
     return Collection(folder)

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from turnstream.models.latents.collection import (
-    COLUMNS,
     About,
     CollectedDialogue,
     Collection,
-    FramesWriter,
     write_about,
     write_events,
 )
+from turnstream.models.latents.writing import write_frames
+from turnstream.stream.contract import PROBABILITIES
 
 SIZES = {"latent_speaker": 6, "latent": 5}
 RATE_HZ = 50.0
@@ -38,15 +38,10 @@ def planted_silences(
     speaker is the one before, is drawn.
     """
     rng = np.random.default_rng(seed)
-    about = About(
-        "planted",
-        "0" * 64,
-        RATE_HZ,
-        SIZES,
-        tuple(
-            CollectedDialogue(f"d{n}", "", (), None, 0.0, None, "made") for n in range(dialogues)
-        ),
+    described = tuple(
+        CollectedDialogue(f"d{n}", "", (), None, 0.0, None, "made") for n in range(dialogues)
     )
+    about = About("planted", "0" * 64, RATE_HZ, SIZES, described)
     write_about(folder, about)
     for number in range(dialogues):
         frames = EVERY * (silences + 1)
@@ -60,46 +55,18 @@ def planted_silences(
             start, speaker = EVERY * (place + 1), int(rng.integers(2))
             if onset_s is not None:
                 # A state at time t is that of the frame that ends at t.
-                latents["latent"][
-                    start + round(onset_s * RATE_HZ) - 1 : start + LASTS, speaker, 2
-                ] += size if shift else -size
-            span = {"start_s": start / RATE_HZ, "end_s": (start + LASTS) / RATE_HZ, "ending": ""}
-            who = {
-                "dialogue": f"d{number}",
-                "split": "",
-                "speaker": speaker,
+                first = start + round(onset_s * RATE_HZ) - 1
+                latents["latent"][first : start + LASTS, speaker, 2] += size if shift else -size
+            common = {
+                **{"dialogue": f"d{number}", "split": "", "speaker": speaker, "ending": ""},
+                **{"start_s": start / RATE_HZ, "end_s": (start + LASTS) / RATE_HZ},
                 "next": 1 - speaker if shift else speaker,
             }
-            rows.append(
-                span
-                | who
-                | {
-                    "kind": "shift" if shift else "hold",
-                    "p_shift": 0.5,
-                    "correct": bool(rng.integers(2)),
-                }
-            )
-            rows.append(
-                span | who | {"kind": "gap" if shift else "pause", "p_shift": None, "correct": None}
-            )
-        blank = {
-            "dialogue": f"d{number}",
-            "split": "",
-            "situation": "other",
-            "floor": "speech",
-            "event": "",
-        }
-        columns = {name: np.full((frames, 2), blank.get(name, 0)) for name in COLUMNS}
-        columns |= {
-            name: rng.random((frames, 2))
-            for name in ("vad", "p_now", "p_future", "p_next", "p_backchannel")
-        }
-        columns |= {
-            "frame": np.repeat(np.arange(frames)[:, None], 2, axis=1),
-            "correct": np.full((frames, 2), np.nan),
-        }
-        writer = FramesWriter(folder, number, SIZES)
-        writer.write(columns | latents)
+            judged = {"p_shift": 0.5, "correct": bool(rng.integers(2))}
+            rows.append(common | judged | {"kind": "shift" if shift else "hold"})
+            rows.append(common | {"kind": "gap" if shift else "pause"})
+        columns = {name: rng.random((frames, 2)) for name in PROBABILITIES}
+        constant = {"holder": np.array(0), "floor": np.array("speech")}
         write_events(folder, number, rows)
-        writer.close()
+        write_frames(folder, number, about, columns | constant | latents)
     return Collection(folder)

@@ -32,9 +32,11 @@ class Listener(nn.Module):
         self.head = nn.Linear(SIZE, 1)
 
     def forward(self, audio: Tensor) -> Tensor:
-        frames = audio.unfold(-1, 640, 640)
-        states, _ = self.rnn(frames.square().mean(dim=-1).sqrt()[..., None])
-        return self.head(states)
+        return self.head(self.rnn(loudness(audio))[0])
+
+
+def loudness(audio: Tensor) -> Tensor:
+    return audio.unfold(-1, 640, 640).square().mean(dim=-1).sqrt()[..., None]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def test_states_are_those_of_the_hooked_module(listener: Listener, foreign: Coll
     assert foreign.about.sizes == {"latent": SIZE}
     assert (foreign.about.model, foreign.about.runnable) == ("Listener rnn", False)
     audio = torch.from_numpy(np.load(foreign.dialogues[1].audio[0]) / np.float32(32768))
-    states, _ = listener.rnn(audio.unfold(-1, 640, 640).square().mean(dim=-1).sqrt()[..., None])
+    states, _ = listener.rnn(loudness(audio))
     found = foreign.frames(1, ["latent"])["latent"]
     np.testing.assert_allclose(found, states.detach().transpose(0, 1).numpy(), atol=1e-5)
 
@@ -65,9 +67,8 @@ def test_labels_and_events_are_those_of_any_collection(
 ) -> None:
     ours = tiny_collection.frames(0, ["speaking"])["speaking"]
     np.testing.assert_array_equal(foreign.frames(0, ["speaking"])["speaking"], ours[1::2])
-    assert [(e.kind, e.start_s) for e in foreign.events()] == [
-        (e.kind, e.start_s) for e in tiny_collection.events()
-    ]
+    found, known = ([(e.kind, e.start_s) for e in c.events()] for c in (foreign, tiny_collection))
+    assert found == known
     assert {event.ending for event in foreign.events()} >= {"question", "statement"}
     assert np.isnan(foreign.frames(0, ["p_next"])["p_next"]).all()
 
@@ -77,14 +78,12 @@ def test_a_function_gives_the_same_states_as_a_hook(
 ) -> None:
     def states(samples: np.ndarray) -> np.ndarray:
         assert samples.shape == (2, 320_000)
-        frames = torch.from_numpy(samples).unfold(-1, 640, 640)
-        return listener.rnn(frames.square().mean(dim=-1).sqrt()[..., None])[0].detach().numpy()
+        return listener.rnn(loudness(torch.from_numpy(samples)))[0].detach().numpy()
 
     found = collect_states(states, tiny_manifest, tmp_path, frame_rate_hz=25, per_speaker=False)
     assert found.about.model == "states"
-    np.testing.assert_allclose(
-        found.frames(2, ["latent"])["latent"], foreign.frames(2, ["latent"])["latent"], atol=1e-6
-    )
+    ours, theirs = (one.frames(2, ["latent"])["latent"] for one in (found, foreign))
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 def test_views_without_weights_take_any_network(foreign: Collection, tmp_path: Path) -> None:
@@ -102,24 +101,13 @@ def test_views_without_weights_take_any_network(foreign: Collection, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("view", "more"),
-    [
-        ("past", []),
-        ("oracles", []),
-        ("connectivity", []),
-        ("moment", ["--at", "8"]),
-        ("intervene", []),
-        ("gates", []),
-    ],
+    "view", ["past", "oracles", "connectivity", "moment --at 8", "intervene", "gates"]
 )
 def test_views_that_run_the_network_refuse_it_in_one_line(
-    view: str,
-    more: list[str],
-    foreign: Collection,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    view: str, foreign: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = ["--out", str(tmp_path / "view.png")]
+    view, *more = view.split()
     assert main(["latents", view, str(foreign.folder), *out, *more]) == 2
     said = capsys.readouterr().err
     assert "which this view runs again, got states of Listener rnn, whose weights are not" in said
@@ -129,9 +117,12 @@ def test_views_that_run_the_network_refuse_it_in_one_line(
 def test_what_is_collected_is_not_run_again(
     listener: Listener, foreign: Collection, tiny_manifest: Path
 ) -> None:
-    before = [path.stat().st_mtime_ns for path in sorted(foreign.folder.rglob("*.parquet"))]
+    def written() -> list[int]:
+        return [path.stat().st_mtime_ns for path in sorted(foreign.folder.rglob("*.parquet"))]
+
+    before = written()
     collect_states(listener, tiny_manifest, foreign.folder, hook="rnn", frame_rate_hz=25)
-    assert before == [path.stat().st_mtime_ns for path in sorted(foreign.folder.rglob("*.parquet"))]
+    assert before == written()
     with pytest.raises(ConfigError, match="expected an empty folder or the same collection"):
         collect_states(Listener(), tiny_manifest, foreign.folder, hook="rnn", frame_rate_hz=25)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ import pytest
 import soundfile as sf
 import torch
 
+from turnstream.cli import main
 from turnstream.models.checkpoint import bundled_checkpoint
 from turnstream.models.dialogues.activity import Samples, segments_to_frames
 from turnstream.models.dialogues.loading import load_activity, load_audio
@@ -24,7 +23,7 @@ from turnstream.models.latents.collect import (
     opened_collection,
     read_source,
 )
-from turnstream.models.latents.collection import Collection, frames_file
+from turnstream.models.latents.collection import COLUMNS, LAYERS, Collection
 from turnstream.models.latents.moments import SITUATIONS, find_moments, find_situations
 from turnstream.models.latents.writing import event_row, frame_columns
 from turnstream.stream.errors import ConfigError, DialogueError
@@ -40,15 +39,11 @@ def test_latents_and_probabilities_are_those_of_the_network(
     with torch.inference_mode():
         output, _ = model(torch.from_numpy(audio)[None], model.init_state())
         said = model.probabilities(output)
-    frames = tiny_collection.frames(
-        1, ["latent", "latent_speaker", "p_next", "vad", "frame", "speaker", "time_s"]
-    )
-    np.testing.assert_allclose(frames["latent"], output.latent[0].transpose(0, 1), atol=1e-5)
-    np.testing.assert_allclose(
-        frames["latent_speaker"], output.latent_speaker[0].transpose(0, 1), atol=1e-5
-    )
-    np.testing.assert_allclose(frames["p_next"], said.p_next[0].T, atol=1e-5)
-    np.testing.assert_allclose(frames["vad"], said.vad[0].T, atol=1e-5)
+    frames = tiny_collection.frames(1, [*COLUMNS, *LAYERS])
+    for source, names in ((output, LAYERS), (said, ("p_next", "vad"))):
+        for name in names:
+            expected = getattr(source, name)[0].transpose(0, 1)
+            np.testing.assert_allclose(frames[name], expected, atol=1e-5)
     assert frames["frame"][7].tolist() == [7, 7]
     assert frames["speaker"][7].tolist() == [0, 1]
     np.testing.assert_allclose(frames["time_s"][7], 0.16)
@@ -56,20 +51,7 @@ def test_latents_and_probabilities_are_those_of_the_network(
 
 def test_labels_are_those_of_the_activity(tiny_collection: Collection, tiny_manifest: Path) -> None:
     activity, backchannel = load_activity(read_manifest(tiny_manifest)[0])
-    frames = tiny_collection.frames(
-        0,
-        [
-            "speaking",
-            "other_speaking",
-            "backchannel",
-            "situation",
-            "floor",
-            "holder",
-            "event",
-            "correct",
-            "split",
-        ],
-    )
+    frames = tiny_collection.frames(0, [*COLUMNS])
     assert np.array_equal(frames["speaking"], activity.T)
     assert np.array_equal(frames["other_speaking"], activity[::-1].T)
     assert np.array_equal(frames["backchannel"], backchannel.T)
@@ -80,11 +62,8 @@ def test_labels_are_those_of_the_activity(tiny_collection: Collection, tiny_mani
     assert (frames["holder"][375:600] == 1).all()
     assert set(frames["split"].reshape(-1)) == {"train"}
     assert np.isnan(frames["correct"][:200]).all()
-    (hold,) = [
-        event
-        for event in tiny_collection.events("hold")
-        if event.number == 0 and event.start_s == 4.0
-    ]
+    hold = tiny_collection.events("hold")[0]
+    assert hold.start_s == 4.0
     assert (frames["correct"][200:225] == float(bool(hold.correct))).all()
 
 
@@ -93,12 +72,10 @@ def test_where_no_backchannel_is_annotated_the_column_holds_short_reactions() ->
     none, annotated = np.zeros_like(activity), np.zeros_like(activity)
     annotated[0, 100:120] = True
     for backchannel, expected in ((none, activity & [[False], [True]]), (annotated, annotated)):
-        events = [
-            event_row("a", "", moment, None) for moment in find_moments(activity, backchannel)
-        ]
-        assert np.array_equal(
-            frame_columns(activity, backchannel, events)["backchannel"], expected.T
-        )
+        moments = find_moments(activity, backchannel)
+        events = [event_row("a", "", moment, None) for moment in moments]
+        found = frame_columns(activity, backchannel, events)["backchannel"]
+        assert np.array_equal(found, expected.T)
     assert not none.any()  # nothing is written into what is given
 
 
@@ -106,68 +83,28 @@ def test_an_event_is_right_when_the_network_said_so_a_quarter_of_a_second_into_i
     tiny_collection: Collection,
 ) -> None:
     events = tiny_collection.events("shift", "hold")
-    assert [event.kind for event in events if event.number == 0] == [
-        "hold",
-        "shift",
-        "hold",
-        "shift",
-        "shift",
-    ]
+    kinds = [event.kind for event in events if event.number == 0]
+    assert kinds == ["hold", "shift", "hold", "shift", "shift"]
     for event in events:
         p_next = tiny_collection.frames(event.number, ["p_next"])["p_next"]
-        read = p_next[
-            round(event.start_s * 50) + 11, 1 - event.speaker
-        ]  # its end is the last that was heard by then
+        # the end of this frame is the last that was heard by then
+        read = p_next[round(event.start_s * 50) + 11, 1 - event.speaker]
         assert event.p_shift == pytest.approx(read)
         assert event.correct == ((read >= 0.5) == (event.kind == "shift"))
 
 
 def test_questions_are_known_where_there_is_text(tiny_collection: Collection) -> None:
-    endings = {
-        (event.start_s, event.ending)
-        for event in tiny_collection.events("gap")
-        if event.number == 1
-    }
+    gaps = [event for event in tiny_collection.events("gap") if event.number == 1]
+    endings = {(event.start_s, event.ending) for event in gaps}
     assert endings == {(7.0, "question"), (12.0, "statement"), (16.0, "")}
-
-
-def test_a_collection_that_was_cut_short_is_gone_on_with(
-    tiny_collection: Collection,
-    tiny_checkpoint: Path,
-    tiny_manifest: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    folder = tmp_path / "cut"
-    shutil.copytree(tiny_collection.folder, folder)
-    frames_file(folder, 2).unlink()
-    with pytest.raises(
-        ConfigError, match="expected a whole collection, got one without 1 of its dialogues"
-    ):
-        Collection(folder)
-    asked = []
-    monkeypatch.setattr(
-        module,
-        "load_sound",
-        lambda dialogue, rate: asked.append(dialogue.id) or load_audio(dialogue, rate),
-    )
-    whole = collect(load_network(tiny_checkpoint), "tiny", read_source(tiny_manifest), folder)
-    assert asked == ["2"]
-    assert np.array_equal(
-        whole.frames(2, ["latent"])["latent"], tiny_collection.frames(2, ["latent"])["latent"]
-    )
 
 
 def test_another_collection_is_not_overwritten(
     tiny_collection: Collection, tiny_manifest: Path
 ) -> None:
+    other, source = random_model(CONFIGS["tiny"], seed=8), read_source(tiny_manifest)
     with pytest.raises(ConfigError, match="expected an empty folder or the same collection"):
-        collect(
-            random_model(CONFIGS["tiny"], seed=8),
-            "other",
-            read_source(tiny_manifest),
-            tiny_collection.folder,
-        )
+        collect(other, "other", source, tiny_collection.folder)
 
 
 def test_a_strided_network_has_rows_at_its_own_rate(tiny_manifest: Path, tmp_path: Path) -> None:
@@ -198,7 +135,7 @@ def test_one_audio_file_is_a_dialogue_whose_activity_the_network_can_say_itself(
     assert not folder.exists()
 
 
-def test_a_collection_that_is_kept_is_gone_on_with(
+def test_a_collection_that_is_kept_is_resumed(
     tiny_checkpoint: Path, tiny_manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, heard = tmp_path / "kept", []
@@ -211,20 +148,14 @@ def test_a_collection_that_is_kept_is_gone_on_with(
         return load_sound(dialogue, rate)
 
     monkeypatch.setattr(module, "load_sound", cut)
-    with (
-        pytest.raises(KeyboardInterrupt),
-        opened_collection(tiny_manifest, tiny_checkpoint, folder),
-    ):
+    opened = opened_collection(tiny_manifest, tiny_checkpoint, folder)
+    with pytest.raises(KeyboardInterrupt), opened:
         pass
+    with pytest.raises(ConfigError, match="expected a whole collection, got one without 2 of its"):
+        Collection(folder)
     with opened_collection(tiny_manifest, tiny_checkpoint, folder) as found:
         assert found.folder == folder
     assert heard == ["0", "1", "1", "2"]
-    assert len(Collection(folder).dialogues) == 3
-    with (
-        pytest.raises(ConfigError, match="expected an empty folder or the same collection"),
-        opened_collection(tiny_manifest, None, folder),
-    ):
-        pass
 
 
 def test_a_mono_file_is_the_user_and_silence(tmp_path: Path) -> None:
@@ -236,29 +167,15 @@ def test_a_mono_file_is_the_user_and_silence(tmp_path: Path) -> None:
 def test_a_collection_of_another_network_is_refused(tiny_collection: Collection) -> None:
     with opened_collection(tiny_collection.folder, None) as opened:
         assert opened.about == tiny_collection.about
-    with (
-        pytest.raises(ConfigError, match="expected a collection of"),
-        opened_collection(tiny_collection.folder, bundled_checkpoint()),
-    ):
+    other = opened_collection(tiny_collection.folder, bundled_checkpoint())
+    with pytest.raises(ConfigError, match="expected a collection of"), other:
         pass
 
 
-@pytest.mark.parametrize("name", ["missing.wav", "folder"])
-def test_what_is_no_source_is_named(tmp_path: Path, name: str) -> None:
-    (tmp_path / "folder").mkdir()
-    expected = (
-        (ConfigError, "expected a collection of latents")
-        if name == "folder"
-        else (DialogueError, "expected a manifest")
-    )
-    with pytest.raises(expected[0], match=expected[1]), opened_collection(tmp_path / name, None):
-        pass
-
-
-def test_an_exported_file_is_no_checkpoint() -> None:
-    with pytest.raises(
-        ConfigError, match="expected a checkpoint folder, whose weights can be looked into"
-    ):
+def test_what_is_no_source_or_network_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DialogueError, match="expected a manifest"):
+        read_source(tmp_path / "missing.wav")
+    with pytest.raises(ConfigError, match="expected a checkpoint folder, whose weights can be"):
         load_network(Path("model.onnx"))
 
 
@@ -271,15 +188,7 @@ def test_snapshots_are_named_after_their_run() -> None:
 def test_the_command_says_how_much_there_is(
     tiny_checkpoint: Path, tiny_manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    parser = argparse.ArgumentParser()
-    module.add_arguments(parser)
-    assert (
-        module.main(
-            parser.parse_args(
-                [str(tiny_manifest), "--out", str(tmp_path / "c"), "--model", str(tiny_checkpoint)]
-            )
-        )
-        == 0
-    )
+    what = ["--out", str(tmp_path / "c"), "--model", str(tiny_checkpoint)]
+    assert main(["latents", "collect", str(tiny_manifest), *what]) == 0
     assert "3 dialogues, 1.0 minutes, 9 shifts, 6 holds" in capsys.readouterr().out
     assert json.loads((tmp_path / "c" / "collection.json").read_text())["model"] == "tiny"

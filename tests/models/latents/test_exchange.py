@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from turnstream.cli import main
 from turnstream.models.latents.collection import COLUMNS, LAYERS, Collection
-from turnstream.models.latents.exchange import add_arguments, export, main
+from turnstream.models.latents.exchange import export
 from turnstream.stream.errors import ConfigError
 
 
@@ -26,43 +26,17 @@ def test_a_csv_file_has_a_row_for_every_frame_and_speaker_and_a_column_for_every
     found = rows(tmp_path / "states.csv")
     assert list(found[0]) == [*COLUMNS, *(f"d{index}" for index in range(10))]
     assert len(found) == 3 * 1000 * 2
-    expected = tiny_collection.frames(1, ["latent", "situation", "time_s", "p_next"])
+    names = ["dialogue", "speaker", "frame", "situation", "time_s", "p_next", "latent"]
+    expected = {n: v[321, 1] for n, v in tiny_collection.frames(1, names).items()}
     row = found[2 * (1000 + 321) + 1]
-    assert (row["dialogue"], row["speaker"], row["frame"], row["situation"]) == (
-        "1",
-        "1",
-        "321",
-        expected["situation"][321, 1],
-    )
-    assert float(row["time_s"]) == expected["time_s"][321, 1]
-    assert [np.float32(row[f"d{index}"]) for index in range(10)] == expected["latent"][
-        321, 1
-    ].tolist()
-    assert np.float32(row["p_next"]) == expected["p_next"][321, 1]
-
-
-def test_what_does_not_apply_is_an_empty_cell(tiny_collection: Collection, tmp_path: Path) -> None:
-    export(tiny_collection, tmp_path / "states.csv")
-    found = rows(tmp_path / "states.csv")
+    for name in names[:4]:
+        assert row[name] == str(expected[name])
+    assert float(row["time_s"]) == expected["time_s"]
+    assert np.float32(row["p_next"]) == expected["p_next"]
+    assert [np.float32(row[f"d{k}"]) for k in range(10)] == expected["latent"].tolist()
+    # what does not apply is an empty cell
     assert {row["correct"] for row in found if not row["event"]} == {""}
     assert {row["correct"] for row in found if row["event"]} <= {"true", "false"}
-
-
-def test_both_layers_are_told_apart_by_name(tiny_collection: Collection, tmp_path: Path) -> None:
-    export(tiny_collection, tmp_path / "states.csv", LAYERS)
-    names = list(rows(tmp_path / "states.csv")[0])
-    assert names[len(COLUMNS) :] == [f"latent_speaker_{index}" for index in range(12)] + [
-        f"latent_{index}" for index in range(10)
-    ]
-
-
-def test_fewer_frames_lie_on_a_regular_grid_from_its_first_step_on(
-    tiny_collection: Collection, tmp_path: Path
-) -> None:
-    view = export(tiny_collection, tmp_path / "states.csv", every=300)
-    found = [row for row in rows(tmp_path / "states.csv") if row["dialogue"] == "2"]
-    assert [float(row["time_s"]) for row in found] == [6.0, 6.0, 12.0, 12.0, 18.0, 18.0]
-    assert "18 rows" in view.caption
 
 
 @pytest.mark.parametrize("every", [1, 7])
@@ -73,54 +47,33 @@ def test_an_archive_holds_the_columns_as_arrays(
     with np.load(tmp_path / "states.npz") as archive:
         assert set(archive) == {*COLUMNS, *LAYERS}
         for name in archive:
-            parts = [
-                tiny_collection.frames(number, [name])[name][every - 1 :: every]
-                for number in range(3)
-            ]
+            whole = [tiny_collection.frames(number, [name])[name] for number in range(3)]
+            parts = [part[every - 1 :: every] for part in whole]
             expected = np.concatenate([part.reshape(-1, *part.shape[2:]) for part in parts])
-            if name == "correct":
-                expected = expected.astype(np.float32)
             np.testing.assert_array_equal(archive[name], expected)
 
 
 def test_the_command_exports_what_it_says(
     tiny_collection: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    assert (
-        main(
-            parser.parse_args(
-                [
-                    str(tiny_collection.folder),
-                    "--out",
-                    str(tmp_path / "s.csv"),
-                    "--layer",
-                    "latent_speaker",
-                    "--every",
-                    "50",
-                ]
-            )
-        )
-        == 0
-    )
+    what = [str(tiny_collection.folder), "--out", str(tmp_path / "s.csv")]
+    assert main(["latents", "export", *what, "--layer", "latent_speaker", "--every", "50"]) == 0
     assert "120 rows of 3 dialogues in tiny" in capsys.readouterr().out
     assert len(rows(tmp_path / "s.csv")) == 120
 
 
-@pytest.mark.parametrize("every", [0, -1, 1001])
-def test_no_frame_to_keep_is_an_error(
-    tiny_collection: Collection, tmp_path: Path, every: int
+@pytest.mark.parametrize(
+    ("layer", "every", "message"),
+    [
+        ("latent", 0, "expected to keep at least one frame, got every 0 of dialogues of at most"),
+        ("latent", -1, "got every -1 of dialogues of at most 1000"),
+        ("latent", 1001, "got every 1001 of dialogues of at most 1000"),
+        ("middle", 1, "expected layers of the collection"),
+    ],
+)
+def test_what_is_not_there_is_an_error_and_no_file(
+    layer: str, every: int, message: str, tiny_collection: Collection, tmp_path: Path
 ) -> None:
-    with pytest.raises(
-        ConfigError,
-        match=f"expected to keep at least one frame, got every {every} of dialogues of at most "
-        "1000",
-    ):
-        export(tiny_collection, tmp_path / "states.csv", every=every)
+    with pytest.raises(ConfigError, match=message):
+        export(tiny_collection, tmp_path / "states.csv", (layer,), every)
     assert not list(tmp_path.iterdir())
-
-
-def test_a_layer_that_is_not_there_is_an_error(tiny_collection: Collection, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="expected layers of the collection"):
-        export(tiny_collection, tmp_path / "states.csv", ("middle",))

@@ -29,9 +29,8 @@ def one_layer(
     folder = tmp_path_factory.mktemp("one_layer")
     export(tiny_collection, folder / "states.csv", (request.param,))
     header, _, rows = (folder / "states.csv").read_text(encoding="utf-8").partition("\n")
-    named = re.sub(
-        r"\bd(\d+)\b", rf"{request.param}_\1", header
-    )  # an export of one layer does not name it
+    # an export of one layer does not name it
+    named = re.sub(r"\bd(\d+)\b", rf"{request.param}_\1", header)
     (folder / "states.csv").write_text(f"{named}\n{rows}", encoding="utf-8")
     return import_table(folder / "states.csv", folder / "again")
 
@@ -51,11 +50,9 @@ def test_units(one_layer: Collection, layer: str, tmp_path: Path, suffix: str) -
 
 @pytest.mark.parametrize("suffix", [".png", ".html"])
 def test_cell(one_layer: Collection, layer: str, tmp_path: Path, suffix: str) -> None:
-    assert f"{layer}:" in cell_page(one_layer, tmp_path / f"cell{suffix}").caption
-    assert (
-        f"{layer}:2"
-        in cell_page(one_layer, tmp_path / f"cell{suffix}", unit=Unit(layer, 2), end_s=5).caption
-    )
+    out = tmp_path / f"cell{suffix}"
+    assert f"{layer}:" in cell_page(one_layer, out).caption
+    assert f"{layer}:2" in cell_page(one_layer, out, unit=Unit(layer, 2), end_s=5).caption
 
 
 def test_activations(one_layer: Collection, layer: str, tmp_path: Path) -> None:
@@ -66,22 +63,16 @@ def test_activations(one_layer: Collection, layer: str, tmp_path: Path) -> None:
 
 def test_probes(one_layer: Collection, layer: str, tmp_path: Path) -> None:
     results = probe(one_layer, questions=("shift-hold", "speaking"), times_s=(-0.1, 0.0), most=200)
-    assert {curve.line for curve in results.probed[1].curves} == {
-        f"{layer} own",
-        f"{layer} both",
-        "said",
-    }
+    lines = {curve.line for curve in results.probed[1].curves}
+    assert lines == {f"{layer} own", f"{layer} both", "said"}
     rnn = {"latent": "last", "latent_speaker": "first"}[layer]
-    assert (
-        f"Speaking or silent, at time 0: the {rnn} RNN's states"
-        in draw_probes(results, tmp_path / "probes.png").caption
-    )
+    caption = draw_probes(results, tmp_path / "probes.png").caption
+    assert f"Speaking or silent, at time 0: the {rnn} RNN's states" in caption
 
 
 def test_averages(one_layer: Collection, layer: str, tmp_path: Path) -> None:
-    caption = average_pictures(
-        one_layer, tmp_path / "averages.png", "speaker-listener", layer, orders=9
-    ).caption
+    out = tmp_path / "averages.png"
+    caption = average_pictures(one_layer, out, "speaker-listener", layer, orders=9).caption
     assert {"latent": "the last RNN", "latent_speaker": "the first RNN"}[layer] in caption
 
 

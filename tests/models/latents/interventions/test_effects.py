@@ -12,9 +12,7 @@ import torch
 from turnstream.cli import main
 from turnstream.models.checkpoint import save_checkpoint
 from turnstream.models.latents.collect import collect, load_network, read_source
-from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.interventions import effects as subject
-from turnstream.models.latents.interventions.directions import probe_direction, read_direction
 from turnstream.models.latents.interventions.effects import (
     direction_effect,
     mean_state,
@@ -23,7 +21,7 @@ from turnstream.models.latents.interventions.effects import (
     sound_effect,
 )
 from turnstream.models.latents.interventions.silence_windows import SilenceWindows, silence_windows
-from turnstream.models.turn_model import TurnModel
+from turnstream.models.latents.interventions.view import probe_direction, read_direction
 from turnstream.stream.errors import ConfigError
 
 from ....networks import TINY, random_model
@@ -32,101 +30,86 @@ from ..planted_silences import planted_silences
 MATTERS, IDLE = 2, 7
 
 
-@pytest.fixture(scope="module")
-def planted(
-    tmp_path_factory: pytest.TempPathFactory, tiny_manifest: Path
-) -> tuple[TurnModel, Collection, Path]:
+class Planted:
     """A network in which unit MATTERS alone speaks for p_shift, and nothing reads unit IDLE."""
-    model = random_model(TINY)
-    with torch.no_grad():
-        model.heads.weight[1] *= 0.05
-        model.heads.weight[1, MATTERS] = 4.0
-        model.heads.weight[:, IDLE] = 0.0
-        cell = model.dialogue_rnn.cell
-        cell.weight_hh_l0[:, IDLE] = 0.0  # pyright: ignore[reportIndexIssue]
-    folder = tmp_path_factory.mktemp("planted")
-    save_checkpoint(model, folder / "run")
-    model = load_network(folder / "run")
-    collection = collect(model, "planted", read_source(tiny_manifest), folder / "collection")
-    return model, collection, folder
+
+    def __init__(self, folder: Path, manifest: Path) -> None:
+        model = random_model(TINY)
+        with torch.no_grad():
+            model.heads.weight[1] *= 0.05
+            model.heads.weight[1, MATTERS] = 4.0
+            model.heads.weight[:, IDLE] = 0.0
+            cell = model.dialogue_rnn.cell
+            cell.weight_hh_l0[:, IDLE] = 0.0  # pyright: ignore[reportIndexIssue]
+        save_checkpoint(model, folder / "run")
+        self.model = load_network(folder / "run")
+        self.collection = collect(
+            self.model, "planted", read_source(manifest), folder / "collection"
+        )
+        self.windows = silence_windows(self.model, self.collection, before_s=0.4)
+        self.source = ["latents", "intervene", str(folder / "collection")]
+        self.command = [*self.source, "--model", str(folder / "run")]
+
+    def change(self, to: float | None, whose: str = "both") -> np.ndarray:
+        """Change of p_shift at every silence by an edit of unit MATTERS of the last layer."""
+        unit = torch.eye(10)[MATTERS]
+        return direction_effect(self.model, self.windows, "latent", unit, to, whose=whose).change
 
 
 @pytest.fixture(scope="module")
-def windows(planted: tuple[TurnModel, Collection, Path]) -> SilenceWindows:
-    model, collection, _ = planted
-    return silence_windows(model, collection, before_s=0.4)
+def planted(tmp_path_factory: pytest.TempPathFactory, tiny_manifest: Path) -> Planted:
+    return Planted(tmp_path_factory.mktemp("planted"), tiny_manifest)
 
 
-def test_the_windows_say_what_the_whole_dialogue_says(
-    planted: tuple[TurnModel, Collection, Path], windows: SilenceWindows
-) -> None:
-    events = planted[1].events("shift", "hold")
+def test_the_windows_say_what_the_whole_dialogue_says(planted: Planted) -> None:
+    events, windows = planted.collection.events("shift", "hold"), planted.windows
     assert len(windows) == len(events) > 5
     said = [event.p_shift for event in events]
     np.testing.assert_allclose(windows.p_shift, np.array(said, float), atol=1e-5)
     assert windows.before.tolist() == [event.speaker for event in events]
 
 
-def test_a_planted_unit_is_ranked_first_and_an_idle_one_changes_nothing(
-    planted: tuple[TurnModel, Collection, Path], windows: SilenceWindows
-) -> None:
-    model, collection, _ = planted
-    ranking = rank_units(model, windows, "latent", mean_state(collection, "latent"), controls=3)
+def test_a_planted_unit_is_ranked_first_and_an_idle_one_changes_nothing(planted: Planted) -> None:
+    mean = mean_state(planted.collection, "latent")
+    ranking = rank_units(planted.model, planted.windows, "latent", mean, controls=3)
     assert ranking.ranked()[0] == MATTERS
     assert ranking.ranked()[-1] == IDLE
-    idle = ranking.effects[IDLE]
-    np.testing.assert_allclose(idle.change, 0, atol=1e-6)
+    np.testing.assert_allclose(ranking.effects[IDLE].change, 0, atol=1e-6)
     assert ranking.effects[MATTERS].magnitude.value > 1e-2
     assert len(ranking.control) == 3
 
 
-def test_clamping_the_planted_unit_up_and_down_moves_p_shift_both_ways(
-    planted: tuple[TurnModel, Collection, Path], windows: SilenceWindows
-) -> None:
-    unit = torch.eye(10)[MATTERS]
-
-    def change(value: float) -> np.ndarray:
-        # p_next of the listener rises with the listener's unit
-        found = direction_effect(
-            planted[0], windows, "latent", unit, "clamp", value=value, whose="listener"
-        )
-        return found.change
-
-    assert (change(1.5) > 0).all()
-    assert (change(-1.5) < 0).all()
+def test_clamping_the_planted_unit_up_and_down_moves_p_shift_both_ways(planted: Planted) -> None:
+    # p_next of the listener rises with the listener's unit
+    assert (planted.change(1.5, "listener") > 0).all()
+    assert (planted.change(-1.5, "listener") < 0).all()
 
 
 def test_a_patch_takes_the_trajectory_of_a_silence_of_the_other_kind(
-    planted: tuple[TurnModel, Collection, Path],
-    windows: SilenceWindows,
-    monkeypatch: pytest.MonkeyPatch,
+    planted: Planted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    donors = windows.donors()
-    happened = windows.readings.happened
-    assert (happened[donors] != happened).all()
-    assert (windows.readings.number[donors] == windows.readings.number).all()
-    unit = torch.eye(10)[MATTERS]
-    patched = direction_effect(planted[0], windows, "latent", unit, "patch")
-    assert np.abs(patched.change).max() > 1e-3
+    readings, donors = planted.windows.readings, planted.windows.donors()
+    assert (readings.happened[donors] != readings.happened).all()
+    assert (readings.number[donors] == readings.number).all()
+    assert np.abs(planted.change(None)).max() > 1e-3
     # from itself, a patch changes nothing
     monkeypatch.setattr(SilenceWindows, "donors", lambda self, seed: np.arange(len(self)))
-    alike = direction_effect(planted[0], windows, "latent", unit, "patch")
-    np.testing.assert_allclose(alike.change, 0, atol=1e-5)
+    np.testing.assert_allclose(planted.change(None), 0, atol=1e-5)
 
 
 @pytest.mark.parametrize("do", ["ablate", "clamp", "patch"])
-def test_another_sound_before_the_silence_is_heard(
-    do: subject.Do, planted: tuple[TurnModel, Collection, Path], windows: SilenceWindows
-) -> None:
-    changed = sound_effect(planted[0], windows, (-0.3, 0.0), do)
-    assert np.abs(changed.change).max() > 1e-4
-    quiet = sound_effect(planted[0], windows, (-0.3, 0.0), "clamp", whose="listener")
-    assert np.abs(quiet.change).max() < np.abs(changed.change).max()  # the listener is silent
+def test_another_sound_before_the_silence_is_heard(do: subject.Do, planted: Planted) -> None:
+    heard = planted.model, planted.windows
+    changed = np.abs(sound_effect(*heard, (-0.3, 0.0), do).change).max()
+    assert changed > 1e-4
+    quiet = sound_effect(*heard, (-0.3, 0.0), "clamp", whose="listener")
+    assert np.abs(quiet.change).max() < changed  # the listener is silent
     with pytest.raises(ConfigError, match=r"between -0\.4 and 0\.24 s from the silence's start"):
-        sound_effect(planted[0], windows, (-0.5, 0.0), do)
+        sound_effect(*heard, (-0.5, 0.0), do)
 
 
-def test_means_are_within_speaker(windows: SilenceWindows) -> None:
+def test_means_are_within_speaker(planted: Planted) -> None:
+    windows = planted.windows
     speakers = np.stack([windows.readings.number, windows.before], axis=1)
     often = (speakers == speakers[0]).all(axis=1)
     values = np.where(often, 1.0, 0.0)
@@ -158,32 +141,31 @@ def test_a_direction_is_read_from_an_array_or_from_text(tmp_path: Path) -> None:
 
 
 def test_the_command_ranks_units_beside_what_they_track(
-    planted: tuple[TurnModel, Collection, Path],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    planted: Planted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, collection, folder = planted
-    command = ["latents", "intervene", str(collection.folder), "--model", str(folder / "run")]
-    out, table = str(tmp_path / "i.png"), tmp_path / "i.csv"
-    assert main([*command, "--before", "0.4", "--out", out, "--csv", str(table)]) == 0
-    assert f"Unit {MATTERS} changes it most" in capsys.readouterr().out
+    table = tmp_path / "i.csv"
+    out = ["--before", "0.4", "--out", str(tmp_path / "i.png"), "--csv", str(table)]
+    assert main([*planted.command, *out]) == 0
+    assert f"unit {MATTERS} changes it most" in capsys.readouterr().out
     rows = list(csv.DictReader(table.read_text().splitlines()))
     assert [int(rows[0]["unit"]), int(rows[-1]["unit"])] == [MATTERS, IDLE]
     assert {"change_low", "at_shifts", "at_holds_high", "tracks", "above_chance"} <= set(rows[0])
 
 
+@pytest.mark.parametrize(
+    ("what", "done"),
+    [
+        ("--unit 2 --do clamp --value 1", "unit 2 of latent, of both, clamped to 1.0"),
+        ("--sound -0.3 0 --whose speaker", "the sound of who spoke before from -0.3 to 0 s heard"),
+    ],
+)
 def test_the_command_writes_the_effect_at_every_silence(
-    planted: tuple[TurnModel, Collection, Path],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    what: str, done: str, planted: Planted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, collection, folder = planted
-    command = ["latents", "intervene", str(collection.folder), "--model", str(folder / "run")]
     table = tmp_path / "i.csv"
-    what = ["--unit", str(MATTERS), "--do", "clamp", "--value", "1"]
     out = ["--out", str(tmp_path / "i.png"), "--csv", str(table)]
-    assert main([*command, *what, *out]) == 0
-    assert f"unit {MATTERS} of latent, of both, clamped to 1.0" in capsys.readouterr().out
+    assert main([*planted.command, *what.split(), *out]) == 0
+    assert done in capsys.readouterr().out
     rows = list(csv.DictReader(table.read_text().splitlines()))
     assert {row["kind"] for row in rows} == {"shift", "hold"}
     for row in rows:
@@ -194,31 +176,27 @@ def test_the_command_writes_the_effect_at_every_silence(
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--do", "patch"], "expected --unit, --direction, --probe or --sound to patch"),
-        (["--unit", "1", "--do", "clamp"], "expected --value with --do clamp"),
-        (["--unit", "1", "--value", "1"], "expected --value with --do clamp"),
-        (["--unit", "99"], "expected a unit from 0 to 9, got 99"),
-        (["--before", "0"], "expected some time before at least 2 silences"),
+        ("--do patch", "expected --unit, --direction, --probe or --sound to patch"),
+        ("--unit 1 --do clamp", "expected --value with --do clamp"),
+        ("--unit 1 --value 1", "expected --value with --do clamp"),
+        ("--unit 99", "expected a unit of latent from 0 to 9, got 99"),
+        ("--before 0", "expected some time before at least 2 silences"),
     ],
 )
 def test_what_cannot_be_done_is_one_clear_line(
-    options: list[str],
+    options: str,
     complaint: str,
-    planted: tuple[TurnModel, Collection, Path],
+    planted: Planted,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    _, collection, folder = planted
-    command = ["latents", "intervene", str(collection.folder), "--model", str(folder / "run")]
-    assert main([*command, *options, "--out", str(tmp_path / "i.png")]) == 2
+    assert main([*planted.command, *options.split(), "--out", str(tmp_path / "i.png")]) == 2
     assert complaint in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_states_of_another_network_are_refused(
-    planted: tuple[TurnModel, Collection, Path],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    planted: Planted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = ["--out", str(tmp_path / "i.png")]
-    assert main(["latents", "intervene", str(planted[1].folder), *out]) == 2
-    assert "expected a collection of the network" in capsys.readouterr().err
+    assert main([*planted.source, "--out", str(tmp_path / "i.png")]) == 2
+    said = "expected a collection of the bundled model, got one of planted; give its --model"
+    assert said in capsys.readouterr().err
