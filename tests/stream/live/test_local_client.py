@@ -20,16 +20,8 @@ from turnstream.stream.protocol import TerminationMessage, WarningMessage
 from turnstream.stream.settings import StreamSettings
 
 from ..pauses import BlockedPauseModel, pausing_call, tiny_pause_model
-from ..talkative import talkative_model
 
 NOISE = np.random.default_rng(8).normal(0, 0.1, (8100, 2)).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def engine(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return Engine(
-        talkative_model(tiny_model_path, tmp_path_factory.mktemp("talkative") / "model.onnx")
-    )
 
 
 async def test_predictions_events_and_the_end_are_those_of_the_predictor_and_the_policy(

@@ -20,17 +20,11 @@ from turnstream.stream.prediction import FrameMessage, TurnEvent
 from turnstream.stream.sources import FileSource
 
 from ..command_server import command_server
-from ..talkative import talkative_model
 
 NOISE = np.random.default_rng(8).normal(0, 0.1, (44100, 2)).astype(np.float32)
 FRAME = FrameMessage(
     0, 0.02, 0, 0.25, 0.75, (0.9, 0.1), (0.8, 0.2), (0.7, 0.3), (0.75, 0.25), (0.05, 0.0)
 )
-
-
-@pytest.fixture(scope="module")
-def model(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return talkative_model(tiny_model_path, tmp_path_factory.mktemp("talkative") / "model.onnx")
 
 
 def listen_to_noise(folder: Path, *words: object) -> None:
@@ -76,10 +70,10 @@ def predict_again(folder: Path, model: Path) -> tuple[Path, Path]:
 
 
 def test_the_recorded_audio_gives_the_same_predictions_and_events_to_the_byte(
-    model: Path, tmp_path: Path
+    talkative_path: Path, tmp_path: Path
 ) -> None:
-    listen_to_noise(tmp_path, "--model", model)
-    rows, events = predict_again(tmp_path, model)
+    listen_to_noise(tmp_path, "--model", talkative_path)
+    rows, events = predict_again(tmp_path, talkative_path)
     assert (tmp_path / "predictions.csv").read_bytes() == rows.read_bytes()
     assert (tmp_path / "events.csv").read_bytes() == events.read_bytes()
     assert len(rows.read_text().splitlines()) == 101
@@ -87,11 +81,11 @@ def test_the_recorded_audio_gives_the_same_predictions_and_events_to_the_byte(
 
 
 def test_a_server_gives_the_same_predictions_to_the_decimals_of_the_wire(
-    model: Path, tmp_path: Path
+    talkative_path: Path, tmp_path: Path
 ) -> None:
-    with command_server(model) as server:
+    with command_server(talkative_path) as server:
         listen_to_noise(tmp_path, "--url", server.url)
-    rows, events = predict_again(tmp_path, model)
+    rows, events = predict_again(tmp_path, talkative_path)
     for ours, again in ((tmp_path / "predictions.csv", rows), (tmp_path / "events.csv", events)):
         with ours.open() as one, again.open() as other:
             for row, expected in zip(csv.reader(one), csv.reader(other), strict=True):
