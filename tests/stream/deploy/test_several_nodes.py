@@ -31,7 +31,6 @@ from turnstream.stream.protocol import ResumedMessage
 from ..command_server import CommandServer, command_server
 from ..service.redis_server import RedisServer, needs_redis
 from ..service.test_workers_killed import PATIENCE_S, Talk
-from ..talkative import talkative_model
 
 HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
 CONFIGURATION = Path(asyncapi.__file__).parent / "deploy" / "haproxy.cfg"
@@ -75,14 +74,13 @@ def sessions(node: CommandServer) -> int:
 
 
 async def test_a_node_can_die_or_be_stopped_under_live_sessions_and_nothing_is_lost(
-    tiny_model_path: Path, tmp_path: Path
+    talkative_path: Path, tmp_path: Path
 ) -> None:
-    model = talkative_model(tiny_model_path, tmp_path / "model.onnx")
     with contextlib.ExitStack() as stack:
         redis = stack.enter_context(RedisServer(tmp_path).running())
         options = ("--store", redis.url, "--hand-over", "--save-interval-s", "0.3")
-        options += ("--max-load", "1000")
-        nodes = [stack.enter_context(command_server(model, *options, "--quiet")) for _ in range(2)]
+        options += ("--max-load", "1000", "--quiet")
+        nodes = [stack.enter_context(command_server(talkative_path, *options)) for _ in range(2)]
         address = stack.enter_context(balancer(*nodes))
         async with asyncio.timeout(PATIENCE_S), contextlib.AsyncExitStack() as calls:
             clients = [
@@ -95,12 +93,12 @@ async def test_a_node_can_die_or_be_stopped_under_live_sessions_and_nothing_is_l
             await end(nodes[0], signal.SIGKILL, talks, until=3 * 16000)
             assert sessions(nodes[1]) == CLIENTS
             port = ("--port", str(nodes[0].port))  # a node is back at its address
-            nodes[0] = stack.enter_context(command_server(model, *options, "--quiet", *port))
+            nodes[0] = stack.enter_context(command_server(talkative_path, *options, *port))
             await end(nodes[1], signal.SIGTERM, talks, until=5 * 16000)
             assert nodes[1].process.wait() == 0
             assert sessions(nodes[0]) == CLIENTS
             await asyncio.gather(*(talk.finish() for talk in talks))
-        engine = Engine(model)
+        engine = Engine(talkative_path)
         for talk in talks:
             talk.assert_exact(engine)
         resumed = [sum(isinstance(m, ResumedMessage) for m in talk.messages) for talk in talks]
