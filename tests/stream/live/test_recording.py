@@ -31,17 +31,8 @@ def listen_to_noise(folder: Path, *words: object) -> None:
     """Listen to noise at 22050 Hz, which is resampled and ends inside a frame, and record it."""
     parser = argparse.ArgumentParser()
     listen.add_arguments(parser)
-    args = parser.parse_args(
-        [
-            "--encoding",
-            "pcm_f32le",
-            "--sample-rate",
-            "22050",
-            "--record",
-            str(folder),
-            *map(str, words),
-        ]
-    )
+    form = ["--encoding", "pcm_f32le", "--sample-rate", "22050"]
+    args = parser.parse_args([*form, "--record", str(folder), *map(str, words)])
     assert listen.run(args, raw_input=io.BytesIO(NOISE.tobytes()), out=io.StringIO()) == 0
 
 
@@ -50,22 +41,8 @@ def predict_again(folder: Path, model: Path) -> tuple[Path, Path]:
     parser = argparse.ArgumentParser()
     predict.add_arguments(parser)
     rows, events = folder / "again.csv", folder / "again_events.csv"
-    assert (
-        predict.main(
-            parser.parse_args(
-                [
-                    str(folder / "audio.wav"),
-                    "--model",
-                    str(model),
-                    "--out",
-                    str(rows),
-                    "--events",
-                    str(events),
-                ]
-            )
-        )
-        == 0
-    )
+    words = (folder / "audio.wav", "--model", model, "--out", rows, "--events", events)
+    assert predict.main(parser.parse_args([*map(str, words)])) == 0
     return rows, events
 
 

@@ -10,7 +10,7 @@ from turnstream.stream.engine import Engine
 from turnstream.stream.prediction import FrameMessage, TurnEvent
 from turnstream.stream.protocol import ResumedMessage, ServerMessage
 
-from ..serving import dialogue, offline
+from ..serving import dialogue, offline, until
 from .redis_server import RedisServer, needs_redis
 from .test_workers import Workers, workers
 
@@ -106,8 +106,7 @@ async def test_a_store_that_is_killed_and_restarted_loses_no_session(
                 await logged(running, "the session store is back")
                 await talk.send(3 * 16000)
                 kept = client._link._first_kept
-                while client._link._first_kept == kept:  # until it is saved again
-                    await asyncio.sleep(0)
+                await until(lambda: client._link._first_kept != kept)  # until it is saved again
                 for number in (0, 1):
                     running.processes[number].kill()
                 await talk.finish()
