@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import ssl
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +64,18 @@ class CommandServer:
         self.process.send_signal(signal_number)
         out, err = self.process.communicate(timeout=20)
         return self.process.returncode, out, err
+
+
+def answer(url: str, tls: ssl.SSLContext | None = None, **headers: str) -> tuple[int, str]:
+    """Return the status and the body of a GET request."""
+    try:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers), timeout=60, context=tls
+        ) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
 
 
 @contextlib.contextmanager

@@ -14,11 +14,8 @@ import shutil
 import signal
 import socket
 import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +25,7 @@ from turnstream.stream.clients.asynchronous import AsyncClient
 from turnstream.stream.engine import Engine
 from turnstream.stream.protocol import ResumedMessage
 
-from ..command_server import CommandServer, command_server
+from ..command_server import CommandServer, answer, command_server
 from ..service.redis_server import RedisServer, needs_redis
 from ..service.test_workers_killed import PATIENCE_S, Talk
 
@@ -60,17 +57,8 @@ def balancer(*nodes: CommandServer) -> Iterator[str]:
                 process.kill()
 
 
-def get(address: str, path: str) -> tuple[int, Any]:
-    try:
-        with urllib.request.urlopen(f"http://{address}{path}", timeout=20) as response:
-            return response.status, json.load(response)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read()
-
-
 def sessions(node: CommandServer) -> int:
-    return int(get(f"127.0.0.1:{node.port}", "/healthz")[1]["sessions"])
+    return int(json.loads(answer(f"{node.page}healthz")[1])["sessions"])
 
 
 async def test_a_node_can_die_or_be_stopped_under_live_sessions_and_nothing_is_lost(
@@ -131,4 +119,4 @@ def test_a_call_that_one_node_refuses_goes_to_the_other(
                 return [sessions(node) for node in (small, large)]
 
         assert asyncio.run(five_calls()) == [1, 4]
-        assert get(address, "/readyz")[0] == 200
+        assert answer(f"http://{address}/readyz")[0] == 200

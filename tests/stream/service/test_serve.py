@@ -15,7 +15,6 @@ import socket
 import ssl
 import subprocess
 import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +29,9 @@ from turnstream.stream.pause_model import PauseModel
 from turnstream.stream.service import launch, serve
 
 from ..certificates import make_certificate
-from ..command_server import TURNSTREAM, CommandServer, command_server
+from ..command_server import TURNSTREAM, CommandServer, answer, command_server
 from ..embeddings import random_embedding
 from ..pauses import RecordingPauseModel
-
-
-def answer(url: str, tls: ssl.SSLContext | None = None, **headers: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(
-            urllib.request.Request(url, headers=headers), timeout=20, context=tls
-        ) as response:
-            return response.status, response.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

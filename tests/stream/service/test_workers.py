@@ -11,8 +11,6 @@ import itertools
 import json
 import signal
 import socket
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -26,7 +24,7 @@ from websockets.sync.client import ClientConnection
 from turnstream.stream.service.launch import ServiceSettings
 from turnstream.stream.service.workers import Supervisor, reserve_port
 
-from ..command_server import CommandServer, command_server
+from ..command_server import CommandServer, answer, command_server
 
 FRAME = bytes(320 * 2 * 2)
 QUERY = "policy=balanced&frames=all"
@@ -110,22 +108,9 @@ def last_of(client: ClientConnection) -> dict[str, Any]:
     return message
 
 
-def readiness(server: CommandServer) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(f"{server.page}readyz", timeout=PATIENCE_S) as response:
-            return response.status, response.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-
-
 def metric(server: CommandServer, name: str) -> float:
-    with urllib.request.urlopen(f"{server.page}metrics", timeout=PATIENCE_S) as response:
-        return next(
-            float(line.rpartition(" ")[2])
-            for line in response.read().decode().splitlines()
-            if line.startswith(f"{name} ")
-        )
+    lines = answer(f"{server.page}metrics")[1].splitlines()
+    return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} "))
 
 
 def test_when_a_worker_is_killed_the_others_sessions_live_on_and_another_starts(
@@ -201,7 +186,7 @@ def test_while_all_workers_drain_they_say_so_and_refuse_streams(tiny_model_path:
         running.server.process.send_signal(signal.SIGTERM)
         status = 200
         while status == 200:
-            status, body = readiness(running.server)
+            status, body = answer(f"{running.server.page}readyz")
         assert (status, json.loads(body)["status"]) == (503, "draining")
         with pytest.raises(InvalidStatus, match="HTTP 503"), session(running.server):
             pass
