@@ -6,7 +6,7 @@ from pathlib import Path
 
 from numpy.typing import ArrayLike
 
-from .audio_check import AudioWarning
+from .channel_check import AudioWarning
 from .engine import Engine
 from .errors import AudioFormatError
 from .pause_model import PauseModel, choose_pause_model

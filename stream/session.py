@@ -15,7 +15,8 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from .audio_check import AudioCheck, AudioWarning
+from .audio_check import AudioCheck
+from .channel_check import AudioWarning
 from .engine import Float32, ModelMetadata, StepOutput
 from .errors import AudioFormatError, ModelError, PolicyError, ShapeError, SnapshotError
 from .floor import FloorTracker

@@ -24,7 +24,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from .audio_check import AudioWarning, ChannelSums
+from .channel_check import AudioWarning, ChannelSums
 from .errors import SnapshotError
 from .speech_spectra import StoredCount
 

@@ -1,8 +1,8 @@
 """Long-term statistics of speech: power above 4 kHz, pitch, and the speed of loudness changes.
 
 `WindowAnalysis` analyses the windows of all channels together, in half the time of one channel
-after the other. `SpeechSpectra` sums the results of one channel. `audio_check.py` decides what the
-sums mean.
+after the other. `SpeechSpectra` sums the results of one channel. `channel_check.py` decides
+what the sums mean.
 """
 
 from __future__ import annotations

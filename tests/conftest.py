@@ -19,6 +19,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from turnstream.cli import main
 from turnstream.export import onnx_graph
 from turnstream.export.flatten import flatten
 from turnstream.export.step_input import PCM, StepInput
@@ -40,7 +41,7 @@ settings.load_profile("fixed")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest tests, so that no process is left alone with them at the end."""
-    items.sort(key=lambda item: item.path.name != "test_readme.py")
+    items.sort(key=lambda item: not item.path.name.startswith("test_readme"))
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,20 @@ def tiny_model_path(
 def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny folder of data for the simulation."""
     return write_simulation_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def complaint(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command that must refuse what it gets; return its one line, after "error: "."""
+
+    def refused(command: str, *words: object, code: int = 2) -> str:
+        assert main([command, *map(str, words)]) == code
+        (line,) = capsys.readouterr().err.splitlines()
+        prefix = f"turnstream {command}: error: "
+        assert line.startswith(prefix)
+        return line.removeprefix(prefix)
+
+    return refused
 
 
 @pytest.fixture(scope="session")

@@ -86,13 +86,19 @@ BLOCKS = [
 TESTED: list[Block] = []
 
 
-def runs(readme: str, start: str) -> Callable[[Any], Any]:
-    """Give a test, as `block`, the one block of a README with a line that begins so."""
+def block_of(readme: str, start: str) -> Block:
+    """Return the one block of a README with a line that begins so."""
     (block,) = (
         block
         for block in BLOCKS
         if block.readme == readme and re.search(f"^{re.escape(start)}", block.code, re.MULTILINE)
     )
+    return block
+
+
+def runs(readme: str, start: str) -> Callable[[Any], Any]:
+    """Give a test, as `block`, the one block of a README with a line that begins so."""
+    block = block_of(readme, start)
     TESTED.append(block)
     return pytest.mark.parametrize("block", [pytest.param(block, id=readme)])
 
@@ -110,6 +116,20 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
         check=False,
         timeout=300,
     )
+
+
+def run_python(folder: Path, *arguments: str) -> str:
+    """Run Python in a folder, in a process of its own; return what it prints."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def smaller(command: str) -> str:

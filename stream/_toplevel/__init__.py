@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from turnstream.stream.audio_check import AudioWarning
+    from turnstream.stream.channel_check import AudioWarning
     from turnstream.stream.clients.asynchronous import AsyncClient
     from turnstream.stream.clients.blocking import Client
     from turnstream.stream.devices.agent_voice import AgentVoice, Cut
@@ -107,7 +107,7 @@ __all__ = [
 
 _NAMES = {  # module: its public names
     "stream.devices.agent_voice": "AgentVoice Cut",
-    "stream.audio_check": "AudioWarning",
+    "stream.channel_check": "AudioWarning",
     "stream.clients.blocking": "Client",
     "stream.clients.asynchronous": "AsyncClient",
     "stream.engine": "Engine ModelMetadata",

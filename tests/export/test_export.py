@@ -139,32 +139,31 @@ def test_a_name_that_leaves_no_place_for_the_metadata_is_refused(
 
 
 def test_a_missing_checkpoint_is_one_line_and_exit_code_2(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, complaint: Callable[..., str]
 ) -> None:
-    assert main(["export", str(tmp_path), "--out", str(tmp_path / "model.onnx")]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith(
-        "turnstream export: error: expected a checkpoint folder with config.json and "
-        "model.safetensors, got "
+    line = complaint("export", tmp_path, "--out", tmp_path / "model.onnx")
+    assert line.startswith(
+        "expected a checkpoint folder with config.json and model.safetensors, got "
     )
-    assert error.count("\n") == 1
     with pytest.raises(ConfigError):
         export(tmp_path, tmp_path / "model.onnx")
 
 
 def test_a_checkpoint_needs_the_name_of_the_file(
-    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+    checkpoint: Path, complaint: Callable[..., str]
 ) -> None:
-    assert main(["export", str(checkpoint)]) == 2
-    assert "expected --out FILE, the .onnx file to write, got none" in capsys.readouterr().err
+    assert "expected --out FILE, the .onnx file to write, got none" in complaint(
+        "export", checkpoint
+    )
 
 
 @pytest.mark.parametrize("option", ["--out", "--golden", "--teacher"])
 def test_folds_name_their_files_themselves(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+    tmp_path: Path, complaint: Callable[..., str], option: str
 ) -> None:
-    assert main(["export", str(tmp_path / "folds.json"), option, "x.onnx"]) == 2
-    assert "expected no --out, --golden and --teacher with folds.json" in capsys.readouterr().err
+    assert "expected no --out, --golden and --teacher with folds.json" in complaint(
+        "export", tmp_path / "folds.json", option, "x.onnx"
+    )
 
 
 def test_the_package_runs_as_a_module() -> None:

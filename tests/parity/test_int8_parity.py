@@ -15,6 +15,8 @@ from turnstream.stream.latent_message import LatentKind
 from turnstream.stream.live_embedding import LiveEmbedding
 from turnstream.stream.prediction import Prediction
 
+from .test_predictor_parity import assert_same
+
 SECONDS = 6
 
 
@@ -31,13 +33,6 @@ def audio() -> np.ndarray:
 @pytest.fixture(scope="module")
 def whole(engine: Engine, audio: np.ndarray) -> list[Prediction]:
     return TurnPredictor(engine).push_audio(audio)
-
-
-def assert_same(found: list[Prediction], expected: list[Prediction]) -> None:
-    assert len(found) == len(expected)
-    for ours, theirs in zip(found, expected, strict=True):
-        for field in Prediction.__struct_fields__:
-            np.testing.assert_array_equal(getattr(ours, field), getattr(theirs, field))
 
 
 @pytest.mark.parametrize("size", [1, 333, 320, 32000])

@@ -1,14 +1,36 @@
-"""`turnstream serve` in a process of its own, for the tests of the server and client commands."""
+"""`turnstream` in a process of its own: any command without a reader, and a running server."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import ssl
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from websockets.sync.client import ClientConnection, connect
+
+TURNSTREAM = [sys.executable, "-m", "turnstream"]
+
+
+def without_reader(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a command whose standard output nobody reads any more."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as unread:
+        return subprocess.run(
+            [*TURNSTREAM, *map(str, words)],
+            stdout=unread,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
 
 
 @dataclass
@@ -28,6 +50,10 @@ class CommandServer:
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
 
+    def stream(self, query: str = "", **options: Any) -> ClientConnection:
+        """Open a websocket of its stream, without the package's client code."""
+        return connect(f"{self.url}/v1/stream?{query}", compression=None, proxy=None, **options)
+
     def log_line(self) -> str:
         """Wait for the next line of its log, and return it."""
         assert self.process.stderr is not None
@@ -40,21 +66,23 @@ class CommandServer:
         return self.process.returncode, out, err
 
 
+def answer(url: str, tls: ssl.SSLContext | None = None, **headers: str) -> tuple[int, str]:
+    """Return the status and the body of a GET request."""
+    try:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers), timeout=60, context=tls
+        ) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
 @contextlib.contextmanager
 def command_server(
     model: Path, *options: str, tokens: str | None = None, tls: bool = False
 ) -> Iterator[CommandServer]:
-    command = [
-        sys.executable,
-        "-m",
-        "turnstream",
-        "serve",
-        "--port",
-        "0",
-        "--model",
-        str(model),
-        *options,
-    ]
+    command = [*TURNSTREAM, "serve", "--port", "0", "--model", str(model), *options]
     environment = {name: value for name, value in os.environ.items() if name != "TURNSTREAM_TOKENS"}
     if tokens is not None:
         environment["TURNSTREAM_TOKENS"] = tokens

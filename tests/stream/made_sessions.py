@@ -1,12 +1,16 @@
-"""Synthetic engine outputs, noise, and what a session makes of them."""
+"""Synthetic engine outputs, noise, what a session makes of them, and changed snapshots."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import numpy as np
 
 from turnstream.stream.engine import Float32, ModelMetadata, StepOutput
 from turnstream.stream.policy import PRESETS
 from turnstream.stream.session import Session
+from turnstream.stream.snapshot import pack, unpack
 
 METADATA = ModelMetadata(
     name="made",
@@ -66,3 +70,34 @@ def end_of_turn_frame(session: Session) -> int:
         ):
             return number + 1
     raise AssertionError("expected an end of turn, got none")
+
+
+def lively(policy: str | None = "balanced") -> Session:
+    """Return a busy session: audio waits, the filter is filled, the user is in a turn."""
+    session = Session(METADATA, sample_rate_hz=8000, policy=policy, buffer_s=1.0)
+    session.push_audio(noise(1001))
+    session.take_frame()
+    for _ in range(10):
+        session.accept(output((0.9, 0.1)))
+    session.state = noise(3).reshape(6)
+    return session
+
+
+def rewritten(snapshot: bytes, arrays_too: dict[str, Any] | None = None, **changes: Any) -> bytes:
+    """Return a snapshot with fields of its header, or arrays, replaced; `...` removes one.
+
+    Its checksum is right, and so are the shapes of the arrays unless they are replaced.
+    """
+    header, arrays = unpack(snapshot)
+    kept = {
+        name: np.asarray(array, np.float32)
+        for name, array in ({**arrays, **(arrays_too or {})}).items()
+        if array is not ...
+    }
+    shapes = {name: array.shape for name, array in kept.items()}
+    fields: Any = {
+        name: value
+        for name, value in (msgspec.to_builtins(header) | {"shapes": shapes} | changes).items()
+        if value is not ...
+    }
+    return pack(fields, kept)

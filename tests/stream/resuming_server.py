@@ -97,6 +97,17 @@ class ResumingServer:
         assert self.connection is not None
         self.connection.transport.abort()
 
+    async def close(self, code: int, reason: str = "") -> None:
+        """Close the connection in due form."""
+        assert self.connection is not None
+        await self.connection.close(code, reason)
+
+    async def has_received(self, count: int) -> None:
+        """Wait until so many messages of the client are here."""
+        while len(self.received) < count:
+            self.got.clear()
+            await self.got.wait()
+
     def say(self, event: TurnEvent) -> None:
         """Queue a message for the next connection."""
         self._sent.append(message_to_json(event))

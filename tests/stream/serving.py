@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import numpy as np
@@ -166,6 +166,13 @@ async def still_serves(server: Server, engine: Engine) -> None:
     samples = dialogue(0.2, seed=5)
     async with raw_client(server) as client:
         assert frames_of(await talk(client, samples, 320)) == offline(engine, samples)[0]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let other tasks run until a condition holds."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():
+            await asyncio.sleep(0)
 
 
 async def send_for_ever(client: RawClient, message: bytes) -> None:

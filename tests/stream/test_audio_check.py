@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import soxr
 
-from turnstream.stream.audio_check import AudioCheck, AudioWarning
+from turnstream.stream.audio_check import AudioCheck
+from turnstream.stream.channel_check import AudioWarning
 from turnstream.stream.errors import AudioFormatError, ShapeError
 from turnstream.stream.pcm import decode_pcm
 from turnstream.stream.sources import FileSource, bundled_sample

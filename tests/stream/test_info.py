@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -37,11 +38,8 @@ def test_json_holds_everything(tiny_model_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_file_that_is_no_model_is_one_clear_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, complaint: Callable[..., str]
 ) -> None:
     (tmp_path / "text.onnx").write_text("not a model")
-    assert main(["info", "--model", str(tmp_path / "text.onnx")]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(
-        f"turnstream info: error: {tmp_path / 'text.onnx'}: expected an ONNX model"
-    )
+    line = complaint("info", "--model", tmp_path / "text.onnx")
+    assert line.startswith(f"{tmp_path / 'text.onnx'}: expected an ONNX model")

@@ -1,16 +1,10 @@
-"""`turnstream predict`.
-
-The tables, the latents and the picture show what the library predicts. Bad input is one clear
-line.
-"""
+"""`turnstream predict`: tables, latents and picture show what the library predicts."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,14 +16,13 @@ import soundfile
 
 from turnstream import PRESETS, TurnPolicy, TurnPredictor
 from turnstream.cli import main
-from turnstream.stream import pause_model, predict
-from turnstream.stream.pause_model import PauseModel
+from turnstream.stream import predict
 from turnstream.stream.plot import Recording
 from turnstream.stream.prediction import Prediction, TurnEvent
 
-from .pauses import pausing_call, tiny_pause_model
+from .command_server import without_reader
+from .pauses import RecordingPauseModel, pausing_call
 from .serving import dialogue
-from .talkative import talkative_model
 from .test_audio_check import voice
 
 HEADER = (
@@ -39,26 +32,14 @@ HEADER = (
 Run = Callable[..., int]
 
 
-@pytest.fixture(scope="module")
-def talkative(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return talkative_model(tiny_model_path, tmp_path_factory.mktemp("talkative") / "talkative.onnx")
-
-
 @pytest.fixture
-def run(talkative: Path) -> Run:
+def run(talkative_path: Path) -> Run:
     """Run `turnstream predict` with a small model."""
 
     def predict(*arguments: str | Path) -> int:
-        return main(["predict", *map(str, arguments), "--model", str(talkative)])
+        return main(["predict", *map(str, arguments), "--model", str(talkative_path)])
 
     return predict
-
-
-@pytest.fixture
-def recording(tmp_path: Path) -> Path:
-    path = tmp_path / "call.wav"
-    soundfile.write(path, dialogue(4.0, seed=1), 16000)
-    return path
 
 
 def library(
@@ -72,21 +53,9 @@ def library(
     ]
 
 
-def flat(prediction: Prediction) -> list[float | None]:
-    pairs = (
-        prediction.vad,
-        prediction.p_now,
-        prediction.p_future,
-        prediction.p_next,
-        prediction.p_backchannel,
-    )
-    return [
-        prediction.time_s,
-        prediction.holder,
-        prediction.p_shift,
-        prediction.p_hold,
-        *(value for pair in pairs for value in pair),
-    ]
+def flat(p: Prediction) -> list[float | None]:
+    pairs = (p.vad, p.p_now, p.p_future, p.p_next, p.p_backchannel)
+    return [p.time_s, p.holder, p.p_shift, p.p_hold, *(value for pair in pairs for value in pair)]
 
 
 def assert_rows_are(rows: list[list[Any]], predictions: list[Prediction]) -> None:
@@ -105,12 +74,12 @@ def read_csv(text: str) -> tuple[str, list[list[float | None]]]:
 
 
 def test_csv_on_standard_output_has_one_row_per_frame(
-    run: Run, recording: Path, talkative: Path, capsys: pytest.CaptureFixture[str]
+    run: Run, recording: Path, talkative_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(recording) == 0
     found = capsys.readouterr()
     header, rows = read_csv(found.out)
-    predictions, events = library(talkative, recording)
+    predictions, events = library(talkative_path, recording)
     assert header == HEADER
     assert [row[0] for row in rows] == [round(0.02 * number, 6) for number in range(1, 201)]
     assert_rows_are(rows, predictions)
@@ -128,12 +97,12 @@ def test_csv_file_equals_standard_output(
 
 
 def test_json_lines_have_the_same_names_and_null_for_nobody(
-    run: Run, recording: Path, talkative: Path, tmp_path: Path
+    run: Run, recording: Path, talkative_path: Path, tmp_path: Path
 ) -> None:
     assert run(recording, "--out", tmp_path / "p.jsonl") == 0
     rows = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
     assert {",".join(row) for row in rows} == {HEADER}
-    assert_rows_are([list(row.values()) for row in rows], library(talkative, recording)[0])
+    assert_rows_are([list(row.values()) for row in rows], library(talkative_path, recording)[0])
     assert (rows[0]["holder"], rows[0]["p_shift"], rows[0]["p_hold"]) == (None, None, None)
 
 
@@ -161,33 +130,14 @@ def test_a_device_needs_no_suffix(
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("option", ["--out", "--events"])
-def test_a_full_disk_is_one_line_that_names_the_file(
-    run: Run, recording: Path, capsys: pytest.CaptureFixture[str], option: str
-) -> None:
-    other = [] if option == "--out" else ["--out", "/dev/null"]
-    assert run(recording, *other, option, "/dev/full") == 1
-    assert error_line(capsys) == "/dev/full: No space left on device"
-
-
 @pytest.mark.parametrize("policy", ["fast", "patient"])
 def test_events_are_those_of_the_policy(
-    run: Run, recording: Path, talkative: Path, tmp_path: Path, policy: str
+    run: Run, recording: Path, talkative_path: Path, tmp_path: Path, policy: str
 ) -> None:
     for name in ("e.csv", "e.jsonl"):
-        assert (
-            run(
-                recording,
-                "--out",
-                tmp_path / "p.csv",
-                "--events",
-                tmp_path / name,
-                "--policy",
-                policy,
-            )
-            == 0
-        )
-    _, events = library(talkative, recording, policy)
+        files = ["--out", tmp_path / "p.csv", "--events", tmp_path / name]
+        assert run(recording, *files, "--policy", policy) == 0
+    _, events = library(talkative_path, recording, policy)
     assert events
     header, *rows = csv.reader((tmp_path / "e.csv").read_text().splitlines())
     assert header == ["time_s", "type", "speaker", "probability", "turn_index", "trigger"]
@@ -202,40 +152,27 @@ def test_events_are_those_of_the_policy(
             event.turn_index,
             event.trigger,
         )
-        assert (
-            float(row[0]),
-            row[1],
-            int(row[2]),
-            float(row[3]),
-            int(row[4]),
-            row[5] or None,
-        ) == expected
+        numbers = (int(row[2]), float(row[3]), int(row[4]))
+        assert (float(row[0]), row[1], *numbers, row[5] or None) == expected
         assert tuple(line.values()) == expected
 
 
 def test_the_pause_model_changes_the_shift_in_pauses(
     run: Run,
-    talkative: Path,
+    talkative_path: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    loaded_pause_models: list[RecordingPauseModel],
 ) -> None:
-    model, loads = PauseModel(tiny_pause_model(tmp_path)), list[str]()
-
-    def load() -> PauseModel:
-        loads.append("once")
-        return model
-
-    monkeypatch.setattr(pause_model, "shared_pause_model", load)
     path, audio = tmp_path / "pauses.wav", pausing_call(2.0)
     soundfile.write(path, audio, 16000)
     assert run(path) == 0
     _, plain = read_csv(capsys.readouterr().out)
-    assert loads == []
+    assert loaded_pause_models == []
     assert run(path, "--pause-model") == 0
     _, mixed = read_csv(capsys.readouterr().out)
-    assert loads == ["once"]
-    expected = TurnPredictor(talkative, pause_model=model).push_audio(audio)
+    (model,) = loaded_pause_models
+    expected = TurnPredictor(talkative_path, pause_model=model).push_audio(audio)
     assert_rows_are(mixed, expected)
     shift, silent = HEADER.split(",").index("p_shift"), [not any(p.active) for p in expected]
     changed = [a[shift] != b[shift] for a, b in zip(mixed, plain, strict=True)]
@@ -244,10 +181,10 @@ def test_the_pause_model_changes_the_shift_in_pauses(
 
 
 def test_latents_are_those_of_every_frame(
-    run: Run, recording: Path, talkative: Path, tmp_path: Path
+    run: Run, recording: Path, talkative_path: Path, tmp_path: Path
 ) -> None:
     assert run(recording, "--out", tmp_path / "p.csv", "--latents", tmp_path / "l.npz") == 0
-    predictions, _ = library(talkative, recording)
+    predictions, _ = library(talkative_path, recording)
     with np.load(tmp_path / "l.npz") as found:
         assert sorted(found.files) == ["latent", "latent_speaker", "time_s"]
         np.testing.assert_array_equal(
@@ -278,7 +215,7 @@ def test_a_picture_is_drawn_in_every_format(
 
 
 def test_a_mono_file_is_the_user(
-    run: Run, talkative: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     both = dialogue(1.0, seed=2)
     both[:, 1] = 0
@@ -291,14 +228,14 @@ def test_a_mono_file_is_the_user(
 
 
 def test_a_telephone_recording_is_resampled(
-    run: Run, talkative: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Run, talkative_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "call.flac"
     soundfile.write(path, dialogue(1.5, seed=3, rate_hz=8000), 8000)
     assert run(path) == 0
     _, rows = read_csv(capsys.readouterr().out)
     assert len(rows) == 75
-    assert_rows_are(rows, library(talkative, path)[0])
+    assert_rows_are(rows, library(talkative_path, path)[0])
 
 
 @pytest.mark.parametrize(
@@ -406,208 +343,11 @@ def test_garbled_bytes_are_reported_on_standard_error(
     assert "are garbled; about" in first
 
 
-def error_line(capsys: pytest.CaptureFixture[str]) -> str:
-    (line,) = capsys.readouterr().err.splitlines()
-    prefix = "turnstream predict: error: "
-    assert line.startswith(prefix)
-    return line.removeprefix(prefix)
-
-
-def test_a_missing_file_is_one_clear_line(
-    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(tmp_path / "none.wav") == 2
-    assert (
-        error_line(capsys)
-        == f"expected an audio file, got a path that does not exist: {tmp_path / 'none.wav'}"
-    )
-
-
-def test_a_file_without_audio_is_one_clear_line(
-    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "letter.wav"
-    path.write_text("Dear Sir or Madam, " * 20)
-    assert run(path) == 2
-    line = error_line(capsys)
-    assert "expected an audio file, got one that libsndfile cannot read" in line
-    assert "letter.wav" in line
-
-
-def test_a_missing_model_is_one_clear_line(
-    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["predict", str(recording), "--model", str(tmp_path / "none.onnx")]) == 2
-    assert "none.onnx" in error_line(capsys)
-
-
-@pytest.mark.parametrize(
-    ("option", "name", "expected"),
-    [
-        ("--out", "p.txt", ".csv or .jsonl or .json"),
-        ("--events", "e", ".csv or .jsonl or .json"),
-        ("--latents", "l.npy", ".npz"),
-        ("--plot", "p.gif", ".png, .svg, .pdf, .html"),
-    ],
-)
-def test_a_suffix_that_is_not_known_is_refused_before_any_work(
-    run: Run,
-    recording: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    option: str,
-    name: str,
-    expected: str,
-) -> None:
-    assert run(recording, option, tmp_path / name) == 2
-    line = error_line(capsys)
-    assert expected in line
-    assert name in line
-    assert os.listdir(tmp_path) == ["call.wav"]
-
-
-@pytest.mark.parametrize(
-    ("option", "name"),
-    [("--out", "p.csv"), ("--events", "e.jsonl"), ("--latents", "l.npz"), ("--plot", "p.png")],
-)
-def test_a_folder_that_does_not_exist_is_refused_before_any_work(
-    run: Run,
-    recording: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    option: str,
-    name: str,
-) -> None:
-    path = tmp_path / "nowhere" / name
-    assert run(recording, option, path) == 2
-    assert (
-        error_line(capsys)
-        == f"expected a file that can be written, got {str(path)!r}: no folder {str(path.parent)!r}"
-    )
-
-
-@pytest.mark.parametrize(
-    ("option", "name"), [("--out", "p.csv"), ("--latents", "l.npz"), ("--plot", "p.png")]
-)
-def test_an_output_that_cannot_be_written_is_one_clear_line(
-    run: Run,
-    recording: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    option: str,
-    name: str,
-) -> None:
-    (tmp_path / name).mkdir()
-    assert run(recording, option, tmp_path / name) == 2
-    assert (
-        error_line(capsys)
-        == f"expected a file that can be written, got {str(tmp_path / name)!r}: Is a directory"
-    )
-
-
-@pytest.mark.parametrize("extra", [[], ["--latents", "l.npz"], ["--plot", "p.html"]])
-def test_empty_standard_input_is_one_clear_line(
-    run: Run,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    extra: list[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
-    assert run("-", *extra) == 2
-    assert error_line(capsys) == "expected audio on standard input, got none"
-
-
-def test_standard_input_that_ends_inside_a_sample_is_one_clear_line(
-    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(bytes(4003))))
-    assert run("-") == 2
-    assert "got 3 bytes of one at the end" in error_line(capsys)
-
-
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [("--encoding", "opus"), ("--channels", "x"), ("--end-threshold", "high")],
-)
-def test_a_bad_option_is_refused(
-    run: Run, recording: Path, capsys: pytest.CaptureFixture[str], option: str, value: str
-) -> None:
-    with pytest.raises(SystemExit) as caught:
-        run(recording, option, value)
-    assert caught.value.code == 2
-    assert value in capsys.readouterr().err.splitlines()[-1]
-
-
-@pytest.mark.parametrize(
-    ("words", "complaint"),
-    [
-        (["--policy", "quick"], "policy: expected one of fast, balanced, patient; got 'quick'"),
-        (["--end-threshold", "2"], "end_threshold: expected a number from 0 to 1, got 2.0"),
-        (["--policy", "none.json"], "expected a JSON file of policies"),
-    ],
-)
-def test_a_policy_that_cannot_be_is_one_clear_line(
-    run: Run,
-    recording: Path,
-    capsys: pytest.CaptureFixture[str],
-    words: list[str],
-    complaint: str,
-) -> None:
-    assert run(recording, *words) == 2
-    assert complaint in error_line(capsys)
-
-
-@pytest.mark.parametrize(("option", "value"), [("--channels", "3"), ("--sample-rate", "10")])
-def test_raw_audio_of_an_impossible_form_is_one_clear_line(
-    run: Run, capsys: pytest.CaptureFixture[str], option: str, value: str
-) -> None:
-    assert run("-", option, value) == 2
-    assert f"got {value}" in error_line(capsys)
-
-
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [("--channels", "1"), ("--sample-rate", "16000"), ("--encoding", "pcm_s16le")],
-)
-def test_a_file_says_itself_what_raw_audio_needs_options_for(
-    run: Run, recording: Path, capsys: pytest.CaptureFixture[str], option: str, value: str
-) -> None:
-    assert run(recording, option, value) == 2
-    assert f"expected {option} with -, for raw audio on standard input" in error_line(capsys)
-
-
-def test_rows_and_events_do_not_go_into_one_file(
-    run: Run, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path, same = tmp_path / "a.csv", tmp_path / "again" / ".." / "a.csv"
-    (tmp_path / "again").mkdir()
-    assert run(recording, "--out", path, "--events", same) == 2
-    assert "expected two files for --out and --events, got" in error_line(capsys)
-    assert not path.exists()
-    assert run(recording, "--out", "/dev/null", "--events", "/dev/null") == 0
-
-
 @pytest.mark.parametrize("seconds", [0.04, 4.0])
 def test_a_reader_that_has_gone_is_no_error(
-    talkative: Path, tmp_path: Path, seconds: float
+    talkative_path: Path, tmp_path: Path, seconds: float
 ) -> None:
     soundfile.write(tmp_path / "a.wav", dialogue(seconds, seed=1), 16000)
-    reader, writer = os.pipe()
-    os.close(reader)
-    command = [
-        sys.executable,
-        "-m",
-        "turnstream",
-        "predict",
-        str(tmp_path / "a.wav"),
-        "--model",
-        str(talkative),
-    ]
-    finished = subprocess.run(
-        command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False
-    )
-    os.close(writer)
+    finished = without_reader("predict", tmp_path / "a.wav", "--model", talkative_path)
     assert finished.returncode == 0
     assert "Error" not in finished.stderr

@@ -22,7 +22,6 @@ from turnstream.stream.prediction import Prediction
 from .broken_models import LOUD, broken_model
 from .pauses import RecordingPauseModel, pausing_call, tiny_pause_model
 from .serving import dialogue
-from .talkative import talkative_model
 
 FIELDS = (
     "frame",
@@ -38,13 +37,6 @@ FIELDS = (
     "active",
     "level_dbfs",
 )
-
-
-@pytest.fixture(scope="module")
-def engine(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return Engine(
-        talkative_model(tiny_model_path, tmp_path_factory.mktemp("talkative") / "talkative.onnx")
-    )
 
 
 def assert_same(left: list[Prediction], right: list[Prediction]) -> None:

@@ -25,10 +25,9 @@ from turnstream.stream.prediction import Prediction
 from turnstream.stream.predictor import TurnPredictor
 from turnstream.stream.session import Session
 
-from .made_sessions import METADATA
+from .made_sessions import METADATA, rewritten
 from .pauses import SAMPLES, RecordingPauseModel, pausing_call, tiny_pause_model
 from .test_predictor import assert_same, in_chunks
-from .test_session_snapshot import rewritten
 
 FRAME = 320
 

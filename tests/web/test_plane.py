@@ -16,8 +16,8 @@ from turnstream.stream.service.server import Server
 
 from ..stream.embeddings import random_embedding
 from .chromium import Tab
+from .demo_page import open_page, page, status_is
 from .relay import relay_to
-from .test_page import open_page, page, status_is
 
 PROJECT = """(async (words, states) => {
   const { Plane } = await import('/plane.js');

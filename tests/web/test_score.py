@@ -17,7 +17,7 @@ from turnstream.stream.live.pause_score import (
 from turnstream.stream.service.server import Server
 
 from .chromium import Tab
-from .test_page import open_page, page
+from .demo_page import open_page, page
 
 CASES: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "stream" / "live" / "pause_scores.json").read_text("utf-8")

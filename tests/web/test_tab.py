@@ -24,8 +24,8 @@ from ..stream.js.vectors import policy_vectors, predictor_vectors
 from ..stream.serving import offline
 from .chromium import Tab, open_tab
 from .conftest import MakeRecording
+from .demo_page import SHOWN, as_shown, events_shown, open_page, page, status_is
 from .static_host import StaticHost, static_host
-from .test_page import SHOWN, as_shown, open_page, page, status_is
 from .test_timeline import SAVED
 from .test_verdict import AXE, AXE_FINDS, needs_axe
 
@@ -202,7 +202,7 @@ async def test_with_a_server_one_chooses_and_the_choice_is_remembered(
         assert await tab.value(chosen("tab"))
         assert opened(server) == 1
         await tab.click("#example")
-        await tab.until("document.querySelectorAll('#events li[data-type]').length >= 2")
+        await events_shown(tab, 2)
         assert opened(server) == 1
         await tab.click("input[name=place][value=server] + span")
         await status_is(tab, "Stopped. Start again: the network now runs on the server.")
@@ -224,7 +224,7 @@ async def test_a_click_before_the_page_knows_its_place_sends_no_sound_away(
         await tab.click("#example")
         await status_is(tab, "New here?")  # it waits
         await tab.value("release()")
-        await tab.until("document.querySelectorAll('#events li[data-type]').length >= 1")
+        await events_shown(tab)
         told = await tab.value("document.querySelector('#connection').textContent")
         assert told.startswith("In this tab")
         assert opened(server) == 0

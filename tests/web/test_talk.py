@@ -10,7 +10,7 @@ from turnstream.stream.service.server import Server
 
 from .chromium import Tab, open_tab
 from .conftest import MakeRecording
-from .test_page import open_page, page, status_is
+from .demo_page import open_page, page, status_is
 
 
 async def test_the_page_answers_when_you_are_done_and_falls_silent_when_you_cut_in(

@@ -17,8 +17,8 @@ from turnstream.stream.service.server import Server
 from ..stream.serving import offline
 from .chromium import Tab
 from .conftest import MakeRecording
+from .demo_page import SHOWN, as_shown, events_shown, open_page, page, status_is
 from .relay import Relay
-from .test_page import SHOWN, as_shown, open_page, page, status_is
 
 SAVED = """(async (button) => {
   const make = URL.createObjectURL;
@@ -121,7 +121,7 @@ async def test_a_recording_can_be_paused_while_it_is_listened_to(
 ) -> None:
     await open_page(tab, page(server, relay.url))
     await tab.drop(recording(46.8, 52.8, (0, 1)))
-    await tab.until("document.querySelectorAll('#events li[data-type]').length >= 1")
+    await events_shown(tab)
     await tab.click("#play")
     await tab.until("document.querySelector('#play').textContent === 'Play'")
     await tab.until(  # no block is under way any more

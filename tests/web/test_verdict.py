@@ -19,8 +19,8 @@ from turnstream.stream.service.server import Server
 from ..stream.serving import offline
 from .chromium import Tab
 from .conftest import MakeRecording
+from .demo_page import choose, open_page, page, status_is
 from .relay import Relay
-from .test_page import choose, open_page, page, status_is
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 # Seconds of the bundled call: from 1.6 s on, a pause is counted as right every 2 s. In the example

@@ -31,13 +31,10 @@ from turnstream.models.training.settings import TrainingSettings
 from turnstream.stream.errors import ConfigError
 
 from ...networks import TINY, random_audio
+from ..interruption import interrupted_after_validation
 from ..linear_teacher import CPU, SETTINGS
 
 SHORT = dataclasses.replace(SETTINGS, steps=4, batch_rows=2, warmup_steps=2, validate_every=2)
-
-
-class InterruptedRunError(Exception):
-    """Stands for a machine that was switched off."""
 
 
 def log_of(run: Path) -> list[dict[str, float]]:
@@ -199,18 +196,10 @@ def test_what_was_given_learns_at_its_own_rate(
     assert moved[1.0] > 30 * moved[0.01] > 0
 
 
-def interrupted(run: Path, teacher: Extraction, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def interrupted(run: Path, teacher: Extraction) -> dict[str, Any]:
     """Run until after the first checkpoint; return the checkpoint."""
-    written = loop.write_validation
-
-    def die(*arguments: Any) -> None:
-        written(*arguments)
-        raise InterruptedRunError
-
-    with monkeypatch.context() as patched:
-        patched.setattr(loop, "write_validation", die)
-        with pytest.raises(InterruptedRunError):
-            distil(SHORT, teacher, Surroundings(), run, hardware=CPU)
+    with interrupted_after_validation(loop):
+        distil(SHORT, teacher, Surroundings(), run, hardware=CPU)
     return torch.load(run / "checkpoint.pt", weights_only=True)
 
 
@@ -218,7 +207,7 @@ def interrupted(run: Path, teacher: Extraction, monkeypatch: pytest.MonkeyPatch)
 def test_a_run_that_was_cut_short_is_resumed_from_its_checkpoint(
     linear_teacher: Extraction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    saved = interrupted(tmp_path / "run", linear_teacher, monkeypatch)
+    saved = interrupted(tmp_path / "run", linear_teacher)
     assert saved["step"] == 2
     begun: list[dict[str, torch.Tensor]] = []
     step = Muon.step
@@ -248,9 +237,9 @@ def test_a_run_that_was_cut_short_is_resumed_from_its_checkpoint(
 
 @pytest.mark.usefixtures("plain_lines")
 def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
-    linear_teacher: Extraction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    linear_teacher: Extraction, tmp_path: Path
 ) -> None:
-    interrupted(tmp_path, linear_teacher, monkeypatch)
+    interrupted(tmp_path, linear_teacher)
     with pytest.raises(ConfigError, match="expected a folder without a run for a new one"):
         distil(SHORT, linear_teacher, Surroundings(), tmp_path, hardware=CPU)
     with pytest.raises(ConfigError, match=r"got another delay_s$"):

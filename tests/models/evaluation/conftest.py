@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import soundfile as sf
 
 from turnstream.models.dialogues.activity import Segment, segments_to_frames
 from turnstream.models.dialogues.manifest import Dialogue, read_manifest, write_manifest
+from turnstream.models.evaluation import measures
 from turnstream.models.evaluation.conditions import CLEAN, ConditionNames
 from turnstream.models.evaluation.predictions import DialoguePrediction, EvaluatedDialogue, Frames
 from turnstream.models.evaluation.systems import load_engines, run_models
@@ -74,6 +75,14 @@ def dialogue() -> MakeDialogue:
         )
 
     return build
+
+
+@pytest.fixture(scope="module")
+def few_draws() -> Iterator[None]:
+    """Intervals from few draws, for speed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measures, "RESAMPLES", 40)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -6,21 +6,20 @@ It runs on small dialogues made here, with a random network.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import soundfile as sf
 from numpy.typing import NDArray
 
 from turnstream import Engine
 from turnstream.cli import main
 from turnstream.models.dialogues.activity import Samples
-from turnstream.models.dialogues.manifest import Dialogue, read_manifest, write_manifest
-from turnstream.models.evaluation import command, conditions, measures, plots, systems
+from turnstream.models.dialogues.manifest import read_manifest
+from turnstream.models.evaluation import command, conditions, plots, systems
 from turnstream.models.evaluation.conditions import standard_conditions
 from turnstream.models.evaluation.onnx_runner import evaluate_dialogues
 from turnstream.models.evaluation.policy_trial import try_policy
@@ -30,18 +29,11 @@ from turnstream.models.evaluation.report import SETTINGS, as_json, measure_syste
 from turnstream.models.evaluation.shift_hold import counting
 from turnstream.models.evaluation.voice_activity import measure_voice_activity
 from turnstream.stream import pause_model
-from turnstream.stream.errors import MissingExtraError
 
 from ...stream.pauses import HEAD, tiny_pause_model
 from .loudness_model import loudness_model
 
-
-@pytest.fixture(scope="module", autouse=True)
-def few_draws() -> Iterator[None]:
-    """Intervals from few draws, for speed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measures, "RESAMPLES", 40)
-        yield
+pytestmark = pytest.mark.usefixtures("few_draws")
 
 
 class FakeSmartTurn:
@@ -71,18 +63,8 @@ def whole_run(
             for d in read_manifest(manifest)
         }
         np.savez(out.parent / "held_out.npz", **scores)  # pyright: ignore[reportArgumentType]
-        words = [
-            "--model",
-            str(tiny_model_path),
-            "--judge",
-            str(out.parent),
-            "--out",
-            str(out),
-            "--baselines",
-            "--robustness",
-            "--mistakes",
-            "1",
-        ]
+        words = ["--model", str(tiny_model_path), "--judge", str(out.parent), "--out", str(out)]
+        words += ["--baselines", "--robustness", "--mistakes", "1"]
         assert main(["evaluate", str(manifest), *words]) == 0
     return out, json.loads((out / "report.json").read_text())
 
@@ -250,21 +232,8 @@ def test_a_cross_validated_report_says_so_and_names_every_model(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(plots, "DPI", 30)
-    assert (
-        main(
-            [
-                "evaluate",
-                str(manifest),
-                "--folds",
-                str(folds),
-                "--out",
-                str(tmp_path),
-                "--mistakes",
-                "0",
-            ]
-        )
-        == 0
-    )
+    words = ["--folds", str(folds), "--out", str(tmp_path), "--mistakes", "0"]
+    assert main(["evaluate", str(manifest), *words]) == 0
     shown = capsys.readouterr().out
     assert "tiny 0, cross-validated by 2 models, 3 dialogues" in shown
     about = json.loads((tmp_path / "report.json").read_text())["about"]
@@ -282,11 +251,7 @@ def test_a_cross_validated_report_says_so_and_names_every_model(
 
 
 def test_copies_of_one_model_are_one_model(
-    folds: Path,
-    manifest: Path,
-    tiny_model_path: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    manifest: Path, tiny_model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("a", "b", "c"):
         (tmp_path / f"{name}.onnx").write_bytes(tiny_model_path.read_bytes())
@@ -295,142 +260,3 @@ def test_copies_of_one_model_are_one_model(
     )
     assert main(["evaluate", str(manifest), "--folds", str(tmp_path)]) == 0
     assert "cross-validated by 1 model, 3 dialogues" in capsys.readouterr().out
-
-
-def test_folds_that_lack_something_are_one_line(
-    folds: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    named = json.loads((folds / "folds.json").read_text())
-    (tmp_path / "folds.json").write_text(
-        json.dumps({name: file for name, file in named.items() if name != "call 1"})
-    )
-    expected = (
-        f"{tmp_path / 'folds.json'}: expected a model for every dialogue, got none for 'call 1'"
-    )
-    assert complaint([manifest, "--folds", tmp_path], capsys) == expected
-    (tmp_path / "folds.json").write_text(json.dumps(named))
-    assert (
-        complaint([manifest, "--folds", tmp_path], capsys)
-        == f"expected an ONNX model file, got '{tmp_path / 'early.onnx'}', which is not a file"
-    )
-
-
-def test_a_judge_that_lacks_a_dialogue_is_one_line_before_any_work(
-    manifest: Path,
-    tiny_model_path: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(command, "run_models", lambda *_: pytest.fail("worked before it looked"))
-    judge = tmp_path / "held_out.npz"
-    scores = {"call 0": np.zeros((2, 700)), "call 2": np.zeros((2, 697))}
-    np.savez(judge, **scores)  # pyright: ignore[reportArgumentType]
-    words = [manifest, "--model", tiny_model_path, "--judge", tmp_path]
-    assert (
-        complaint(words, capsys)
-        == f"{judge}: expected scores of every dialogue, got none of 'call 1'"
-    )
-    np.savez(judge, **scores, **{"call 1": np.zeros((2, 700))})  # pyright: ignore[reportArgumentType]
-    assert (
-        complaint(words, capsys)
-        == f"{judge}: dialogue 'call 2': expected scores of 700 frames of 20 ms, got 697"
-    )
-
-
-def test_one_model_and_folds_exclude_each_other(
-    folds: Path, manifest: Path, tiny_model_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(["evaluate", str(manifest), "--folds", str(folds), "--model", str(tiny_model_path)])
-    assert caught.value.code == 2
-    assert "not allowed with argument" in capsys.readouterr().err
-
-
-def complaint(words: Sequence[str | Path], capsys: pytest.CaptureFixture[str]) -> str:
-    """Return the one line that a failing command prints."""
-    assert main(["evaluate", *map(str, words)]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    return line.removeprefix("turnstream evaluate: error: ")
-
-
-def test_no_dialogues_is_one_line(
-    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    empty = tmp_path / "empty.jsonl"
-    empty.write_text("\n")
-    assert complaint([empty], capsys) == f"{empty}: expected at least one dialogue, got none"
-    assert (
-        complaint([manifest, "--split", "train"], capsys)
-        == f"{manifest}: expected at least one dialogue of split train, got none"
-    )
-    assert "expected a manifest of dialogues" in complaint([tmp_path / "missing.jsonl"], capsys)
-
-
-def test_no_events_is_one_line(
-    tmp_path: Path, tiny_model_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    sf.write(tmp_path / "a.wav", np.zeros((16000, 2)), 16000)
-    np.savez(tmp_path / "a.npz", activity=np.zeros((2, 50), bool))
-    write_manifest(
-        tmp_path / "m.jsonl",
-        [Dialogue("a", (tmp_path / "a.wav",), ("a", "b"), activity=tmp_path / "a.npz")],
-    )
-    expected = (
-        f"{tmp_path / 'm.jsonl'}: expected dialogues with pauses, shifts or holds, found none in "
-        "1 dialogues"
-    )
-    assert complaint([tmp_path / "m.jsonl", "--model", tiny_model_path], capsys) == expected
-
-
-@pytest.mark.parametrize(
-    ("shape", "expected"),
-    [((1000,), "expected 2 channels, got 1"), ((0, 2), "expected audio, got 0 samples")],
-)
-def test_a_recording_that_is_no_dialogue_is_one_line(
-    shape: tuple[int, ...],
-    expected: str,
-    tmp_path: Path,
-    tiny_model_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    sf.write(tmp_path / "a.wav", np.zeros(shape), 16000)
-    np.savez(tmp_path / "a.npz", activity=np.zeros((2, 50), bool))
-    write_manifest(
-        tmp_path / "m.jsonl",
-        [Dialogue("a", (tmp_path / "a.wav",), ("a", "b"), activity=tmp_path / "a.npz")],
-    )
-    assert expected in complaint([tmp_path / "m.jsonl", "--model", tiny_model_path], capsys)
-
-
-def test_what_is_missing_is_said_before_any_work(
-    manifest: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def not_installed() -> None:
-        raise MissingExtraError("pipecat-ai", "bench")
-
-    monkeypatch.setattr(command, "SmartTurn", not_installed)
-    monkeypatch.setattr(command, "run_models", lambda *_: pytest.fail("worked before it looked"))
-    assert (
-        complaint([manifest, "--baselines"], capsys)
-        == "pipecat-ai is not installed; to install it: pip install 'turnstream[bench]'"
-    )
-    (tmp_path / "file").write_text("")
-    assert complaint([manifest, "--out", tmp_path / "file"], capsys).startswith(
-        f"{tmp_path / 'file' / 'mistakes'}: expected a folder to write into, got: "
-    )
-    assert "expected an impulse response" in complaint(
-        [manifest, "--robustness", "--room", tmp_path / "file"], capsys
-    )
-    assert "expected an ONNX model" in complaint([manifest, "--model", tmp_path / "file"], capsys)
-
-
-@pytest.mark.parametrize("words", [["--jobs", "0"], ["--jobs", "-1"], ["--mistakes", "few"], []])
-def test_nonsense_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(["evaluate", *words])
-    assert caught.value.code == 2
-    assert "error:" in capsys.readouterr().err

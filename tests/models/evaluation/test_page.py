@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from turnstream.models.evaluation import measures, plots, tables
+from turnstream.models.evaluation import plots, tables
 from turnstream.models.evaluation.groups import measure_groups
 from turnstream.models.evaluation.measures import Estimate
 from turnstream.models.evaluation.mistakes import describe, find_mistakes, in_words, write_mistake
@@ -48,12 +47,7 @@ CORPORA = ["one", "", "one", "one", "", "", "", ""]
 WITHIN = "Shift or hold within one speaker"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def few_draws() -> Iterator[None]:
-    """Intervals from few draws, for speed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measures, "RESAMPLES", 40)
-        yield
+pytestmark = pytest.mark.usefixtures("few_draws")
 
 
 @pytest.fixture(scope="module")

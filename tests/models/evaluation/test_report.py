@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from turnstream.models.evaluation import measures
 from turnstream.models.evaluation.calibration import calibration
 from turnstream.models.evaluation.frontier import frontier
 from turnstream.models.evaluation.measures import auc
@@ -36,13 +34,7 @@ from turnstream.models.evaluation.windows import (
     short_long,
 )
 
-
-@pytest.fixture(scope="module", autouse=True)
-def few_draws() -> Iterator[None]:
-    """Intervals from few draws, for speed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measures, "RESAMPLES", 40)
-        yield
+pytestmark = pytest.mark.usefixtures("few_draws")
 
 
 def informed(dialogues: list[EvaluatedDialogue], weight: float) -> list[EvaluatedDialogue]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -54,22 +55,8 @@ def test_utterances_become_a_teachers_words_a_network_and_judges(
     teacher, distilled, judged = (
         str(tmp_path / name) for name in ("teacher", "distilled", "judged")
     )
-    assert (
-        main(
-            [
-                "pretrain",
-                "teacher",
-                *speech,
-                "--out",
-                teacher,
-                "--components",
-                "6",
-                "--stop-points",
-                "30",
-            ]
-        )
-        == 0
-    )
+    words = ["--out", teacher, "--components", "6", "--stop-points", "30"]
+    assert main(["pretrain", "teacher", *speech, *words]) == 0
     assert (
         f"continue with: turnstream pretrain distill --teacher {teacher}" in capsys.readouterr().out
     )
@@ -185,34 +172,22 @@ def test_bad_input_is_one_line_and_exit_code_2(
     speech: list[str],
     taught: Extraction,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    complaint: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     method, *options = [str(taught.folder) if word == "TEACHER" else word for word in words]
-    assert main(["pretrain", method, *speech, *options]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("turnstream pretrain: error: ")
-    assert message in error
-    assert error.count("\n") == 1
+    assert message in complaint("pretrain", method, *speech, *options)
 
 
 def test_two_calls_are_one_line_and_exit_code_2(
-    speech: list[str], taught: Extraction, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    speech: list[str], taught: Extraction, tmp_path: Path, complaint: Callable[..., str]
 ) -> None:
     write_calls(tmp_path / "calls", calls=2)
-    options = [
-        "--teacher",
-        str(taught.folder),
-        "--out",
-        str(tmp_path / "judged"),
-        "--calls",
-        str(tmp_path / "calls" / "calls.jsonl"),
-    ]
-    assert main(["pretrain", "judge", *speech, *options]) == 2
-    error = capsys.readouterr().err
-    assert "expected at least three calls, so that each can be judged by the others, got 2" in error
-    assert error.count("\n") == 1
+    options = ["--teacher", taught.folder, "--out", tmp_path / "judged"]
+    options += ["--calls", tmp_path / "calls" / "calls.jsonl"]
+    line = "expected at least three calls, so that each can be judged by the others, got 2"
+    assert line in complaint("pretrain", "judge", *speech, *options)
     assert not (tmp_path / "judged").exists()
 
 
@@ -222,30 +197,17 @@ def test_two_calls_are_one_line_and_exit_code_2(
 def test_a_folder_without_a_whisper_model_is_named(
     speech: list[str],
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    complaint: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from turnstream.models.teachers.whisper import WhisperEncoder
 
     monkeypatch.setattr(extraction, "WhisperEncoder", WhisperEncoder)
-    assert (
-        main(
-            [
-                "pretrain",
-                "teacher",
-                *speech,
-                "--out",
-                str(tmp_path / "teacher"),
-                "--whisper",
-                str(tmp_path),
-            ]
-        )
-        == 2
-    )
-    assert (
+    options = ["--out", tmp_path / "teacher", "--whisper", tmp_path]
+    assert complaint("pretrain", "teacher", *speech, *options).endswith(
         f"{tmp_path}: expected a Whisper model in CTranslate2's format (model.bin, config.json), "
-        "got no model.bin\n"
-    ) in capsys.readouterr().err
+        "got no model.bin"
+    )
 
 
 def test_a_made_up_call_is_as_its_activity_says(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from turnstream.models.receptive_field import receptive_field
 from turnstream.stream.errors import ConfigError, DialogueError
 
 from ...networks import TINY
+from ..interruption import interrupted_after_validation
 
 SETTINGS = PretrainingSettings(
     "vqvae2",
@@ -38,10 +39,6 @@ SETTINGS = PretrainingSettings(
     features=TINY.features,
     encoder=TINY.encoder,
 )
-
-
-class InterruptedRunError(Exception):
-    """Stands for a machine that was switched off."""
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -73,20 +70,12 @@ def test_each_method_learns_and_leaves_an_encoder(
 
 @pytest.mark.parametrize("method", ["cpc", "vqvae2"])
 def test_resuming_ends_bit_for_bit_where_an_uninterrupted_run_ends(
-    method: str, dialogues: list[Dialogue], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str, dialogues: list[Dialogue], tmp_path: Path
 ) -> None:
     settings = dataclasses.replace(SETTINGS, method=method, ahead=(1, 4))
     whole = pretrain(settings, dialogues, tmp_path / "whole", device="cpu")
-    written = loop.write_validation
-
-    def die(*arguments: object) -> None:
-        written(*arguments)  # pyright: ignore[reportArgumentType]
-        raise InterruptedRunError
-
-    with monkeypatch.context() as patched:
-        patched.setattr(loop, "write_validation", die)
-        with pytest.raises(InterruptedRunError):
-            pretrain(settings, dialogues, tmp_path / "cut", device="cpu")
+    with interrupted_after_validation(loop):
+        pretrain(settings, dialogues, tmp_path / "cut", device="cpu")
     resumed = pretrain(settings, dialogues, tmp_path / "cut", device="cpu", resume=True)
     assert all(
         torch.equal(tensor, resumed.state_dict()[name])
@@ -149,22 +138,9 @@ def test_the_command_trains_and_train_goes_on_from_it(
         "--settings",
         str(settings),
     ]
-    assert (
-        main(
-            [
-                *command,
-                "--steps",
-                "2",
-                "--batch-rows",
-                "2",
-                "--accelerator",
-                "cpu",
-                "--out",
-                str(tmp_path / "cpc"),
-            ]
-        )
-        == 0
-    )
+    words = [*command, "--steps", "2", "--batch-rows", "2", "--accelerator", "cpu"]
+    words += ["--out", str(tmp_path / "cpc")]
+    assert main(words) == 0
     assert (
         f"continue with: turnstream train --encoder {tmp_path / 'cpc'}" in capsys.readouterr().out
     )
@@ -215,19 +191,9 @@ def test_only_dialogues_to_learn_from_are_learned_from(
         )
 
     monkeypatch.setattr(loop, "pretrain", note)
-    assert (
-        main(
-            [
-                "pretrain",
-                "autoencoder",
-                "--manifest",
-                str(tmp_path / "mixed.jsonl"),
-                "--out",
-                str(tmp_path / "run"),
-            ]
-        )
-        == 0
-    )
+    words = ["pretrain", "autoencoder", "--manifest", str(tmp_path / "mixed.jsonl")]
+    words += ["--out", str(tmp_path / "run")]
+    assert main(words) == 0
     assert seen == [["train", ""], ["val"]]
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from turnstream.models.training.sources import ConversationSource, RecordedDialo
 from turnstream.stream.errors import DialogueError
 
 from ...networks import TINY
+from ..interruption import interrupted_after_validation
 
 SETTINGS = TrainingSettings(batch_rows=2, chunk_s=2.0, model=TINY)
 FRAMES = 450  # frames of a call
@@ -264,15 +265,12 @@ def test_the_command_mixes_calls_in_and_can_leave_one_out(
 ) -> None:
     settings = TrainingSettings()
     recorded = RecordedDialogues(dialogues, settings).fingerprint
-    everything = source_of(["--calls", str(manifest)], manifest, tmp_path, monkeypatch)
+    options = ["--calls", str(manifest)]
+    everything = source_of(options, manifest, tmp_path, monkeypatch)
     assert everything.fingerprint == f"{recorded}; 0.3 of them {open_calls(dialogues).fingerprint}"
-    without = source_of(
-        ["--calls", str(manifest), "--without", "2"], manifest, tmp_path, monkeypatch
-    )
-    assert (
-        without.fingerprint
-        == f"{recorded}; 0.3 of them {open_calls([*dialogues[:2], dialogues[3]]).fingerprint}"
-    )
+    without = source_of([*options, "--without", "2"], manifest, tmp_path, monkeypatch)
+    left = open_calls([*dialogues[:2], dialogues[3]]).fingerprint
+    assert without.fingerprint == f"{recorded}; 0.3 of them {left}"
     assert source_of([], manifest, tmp_path, monkeypatch).__class__ is RecordedDialogues
 
 
@@ -299,14 +297,8 @@ def test_the_command_gives_calls_the_scores_of_their_judge_and_noises(
     (tmp_path / "settings.json").write_text('{"calls_share": 1.0, "chunk_s": 2.0}')
     (tmp_path / "noise").mkdir()
     sf.write(tmp_path / "noise" / "tone.wav", 0.1 * np.sin(np.arange(20000)), 16000)
-    options = [
-        "--calls",
-        str(manifest),
-        "--settings",
-        str(tmp_path / "settings.json"),
-        "--judge",
-        str(tmp_path),
-    ]
+    options = ["--calls", str(manifest), "--settings", str(tmp_path / "settings.json")]
+    options += ["--judge", str(tmp_path)]
     hissing, source = (
         source_of([*options, *more], manifest, tmp_path, monkeypatch)
         for more in ([], ["--data", str(tmp_path)])
@@ -345,37 +337,19 @@ def test_calls_that_cannot_be_had_are_one_line_and_exit_code_2(
     message: str,
     manifest: Path,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    complaint: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name, content in {"empty": b"", "rubbish": b"rubbish", "truncated": b"PK\x03\x04"}.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "all.npz").write_bytes(content)
-    assert (
-        main(
-            [
-                "train",
-                "--manifest",
-                str(manifest),
-                "--out",
-                "run",
-                "--calls",
-                str(manifest),
-                *options,
-            ]
-        )
-        == 2
-    )
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
+    words = ["--manifest", manifest, "--out", "run", "--calls", manifest]
+    assert message in complaint("train", *words, *options)
     assert not (tmp_path / "run").exists()
 
 
-def test_training_on_a_mixture_resumes_exactly(
-    dialogues: list[Dialogue], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_training_on_a_mixture_resumes_exactly(dialogues: list[Dialogue], tmp_path: Path) -> None:
     settings = dataclasses.replace(SETTINGS, steps=6, warmup_steps=2, validate_every=3)
 
     def mixture() -> ConversationSource:
@@ -387,16 +361,8 @@ def test_training_on_a_mixture_resumes_exactly(
         )
 
     loop.train(settings, mixture(), tmp_path / "whole")
-    written = loop.write_validation
-
-    def die(*arguments: object) -> None:
-        written(*arguments)  # pyright: ignore[reportArgumentType]
-        raise InterruptedError
-
-    with monkeypatch.context() as patched:
-        patched.setattr(loop, "write_validation", die)
-        with pytest.raises(InterruptedError):
-            loop.train(settings, mixture(), tmp_path / "parts")
+    with interrupted_after_validation(loop):
+        loop.train(settings, mixture(), tmp_path / "parts")
     loop.train(settings, mixture(), tmp_path / "parts", resume=True)
     assert (tmp_path / "parts" / "model.safetensors").read_bytes() == (
         tmp_path / "whole" / "model.safetensors"

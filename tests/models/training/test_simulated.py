@@ -1,6 +1,6 @@
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -130,9 +130,10 @@ def test_the_command_trains_from_the_simulator(
     assert (tmp_path / "run" / "model.safetensors").exists()
 
 
-def test_the_simulator_needs_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "--simulate", "--out", str(tmp_path / "run")]) == 2
-    assert "expected --data FOLDER with --simulate, got none" in capsys.readouterr().err
+def test_the_simulator_needs_data(tmp_path: Path, complaint: Callable[..., str]) -> None:
+    assert "expected --data FOLDER with --simulate, got none" in complaint(
+        "train", "--simulate", "--out", tmp_path / "run"
+    )
 
 
 def test_a_worker_that_dies_loses_nothing(

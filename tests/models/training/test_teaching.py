@@ -6,13 +6,13 @@ With it, what was distilled is kept and improves. Without it, what was distilled
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from turnstream.cli import main
 from turnstream.models.checkpoint import load_encoder
 from turnstream.models.config import ModelConfig
 from turnstream.models.dialogues.channel import Surroundings
@@ -30,12 +30,8 @@ from turnstream.models.turn_model import TurnModel
 from turnstream.stream.errors import ConfigError
 
 from ...networks import TINY
+from ..interruption import interrupted_after_validation
 from ..linear_teacher import CPU
-
-
-class InterruptedRunError(Exception):
-    """Stands for a machine that was switched off."""
-
 
 pytestmark = pytest.mark.usefixtures("plain_lines")
 
@@ -157,16 +153,8 @@ def test_a_run_with_a_teacher_is_resumed_with_its_heads_and_other_speech(
 ) -> None:
     teaching = Teaching(linear_teacher, Surroundings(), distilled)
     settings = settings_of(distilled, steps=4, validate_every=2)
-    written = loop.write_validation
-
-    def die(*arguments: Any) -> None:
-        written(*arguments)
-        raise InterruptedRunError
-
-    with monkeypatch.context() as patched:
-        patched.setattr(loop, "write_validation", die)
-        with pytest.raises(InterruptedRunError):
-            train(settings, dialogues, tmp_path, teaching=teaching, hardware=CPU)
+    with interrupted_after_validation(loop):
+        train(settings, dialogues, tmp_path, teaching=teaching, hardware=CPU)
     saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     begun: list[torch.Tensor] = []
     forward = TaughtModel.forward
@@ -210,22 +198,8 @@ def test_rows_of_speech_that_the_processes_cannot_share_are_refused(
 
 
 def test_the_command_wants_data_and_a_distillation_beside_a_teacher(
-    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    manifest: Path, tmp_path: Path, complaint: Callable[..., str]
 ) -> None:
-    assert (
-        main(
-            [
-                "train",
-                "--manifest",
-                str(manifest),
-                "--out",
-                str(tmp_path / "run"),
-                "--teacher",
-                str(tmp_path),
-            ]
-        )
-        == 2
-    )
-    assert (
-        "expected --data, and --distilled or --encoder, beside --teacher" in capsys.readouterr().err
+    assert "expected --data, and --distilled or --encoder, beside --teacher" in complaint(
+        "train", "--manifest", manifest, "--out", tmp_path / "run", "--teacher", tmp_path
     )

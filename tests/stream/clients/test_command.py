@@ -6,11 +6,9 @@ Every failure is one line.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,27 +22,14 @@ from turnstream.stream.clients.asynchronous import AsyncClient
 from turnstream.stream.protocol import message_to_json
 from turnstream.stream.sources import FileSource, bundled_sample
 
-from ..command_server import CommandServer, command_server
+from ..command_server import TURNSTREAM, CommandServer, command_server, without_reader
 from ..serving import dialogue, offline
-from ..talkative import talkative_model
 
 
 @pytest.fixture(scope="module")
-def model(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return talkative_model(tiny_model_path, tmp_path_factory.mktemp("talkative") / "talkative.onnx")
-
-
-@pytest.fixture(scope="module")
-def server(model: Path) -> Iterator[CommandServer]:
-    with command_server(model, "--quiet") as running:
+def server(talkative_path: Path) -> Iterator[CommandServer]:
+    with command_server(talkative_path, "--quiet") as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("audio") / "call.wav"
-    soundfile.write(path, dialogue(4.0, seed=1), 16000)
-    return path
 
 
 def answers(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -53,7 +38,7 @@ def answers(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 def run_client(*words: str, sent: bytes) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [sys.executable, "-m", "turnstream", "client", *words],
+        [*TURNSTREAM, "client", *words],
         input=sent,
         capture_output=True,
         timeout=60,
@@ -61,15 +46,8 @@ def run_client(*words: str, sent: bytes) -> subprocess.CompletedProcess[bytes]:
     )
 
 
-def error_line(capsys: pytest.CaptureFixture[str]) -> str:
-    (line,) = capsys.readouterr().err.splitlines()
-    prefix = "turnstream client: error: "
-    assert line.startswith(prefix)
-    return line.removeprefix(prefix)
-
-
 def test_begin_events_and_termination_are_json_lines(
-    server: CommandServer, model: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+    server: CommandServer, talkative_path: Path, recording: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["client", str(recording), "--fast", "--url", server.url]) == 0
     begin, *events, termination = answers(capsys)
@@ -79,32 +57,19 @@ def test_begin_events_and_termination_are_json_lines(
         "none",
     )
     assert termination == {"type": "termination", "frames": 200, "seconds": 4.0, "reason": "close"}
-    _, expected = offline(Engine(model), dialogue(4.0, seed=1))
+    _, expected = offline(Engine(talkative_path), dialogue(4.0, seed=1))
     assert len(expected) > 4
     assert events == [json.loads(message_to_json(event)) for event in expected]
 
 
 def test_frames_and_policy_are_as_asked_for(
-    server: CommandServer, model: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+    server: CommandServer, talkative_path: Path, recording: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert (
-        main(
-            [
-                "client",
-                str(recording),
-                "--fast",
-                "--frames",
-                "--policy",
-                "patient",
-                "--url",
-                server.url,
-            ]
-        )
-        == 0
-    )
+    options = ["--fast", "--frames", "--policy", "patient", "--url", server.url]
+    assert main(["client", str(recording), *options]) == 0
     begin, *messages, _ = answers(capsys)
     assert (begin["settings"]["frames"], begin["settings"]["policy"]) == ("all", "patient")
-    frames, events = offline(Engine(model), dialogue(4.0, seed=1), policy="patient")
+    frames, events = offline(Engine(talkative_path), dialogue(4.0, seed=1), policy="patient")
     assert [message["frame"] for message in messages if message["type"] == "frame"] == [
         frame.frame for frame in frames
     ]
@@ -142,80 +107,60 @@ def test_a_warning_about_the_audio_is_passed_on(
 
 
 def test_a_refused_token_is_one_clear_line(
-    tiny_model_path: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+    tiny_model_path: Path, recording: Path, complaint: Callable[..., str]
 ) -> None:
     with command_server(tiny_model_path, tokens="the-right-token-0") as server:
-        assert (
-            main(["client", str(recording), "--fast", "--url", server.url, "--token", "wrong"]) == 2
-        )
-        expected = (
-            "the server refused with HTTP 401: expected a valid token, as 'Authorization: Bearer "
-            "TOKEN' or ?token=TOKEN"
-        )
-        assert error_line(capsys) == expected
-        assert main(["client", str(recording), "--fast", "--url", server.url]) == 2
-        assert error_line(capsys) == expected
-        assert (
-            main(
-                [
-                    "client",
-                    str(recording),
-                    "--fast",
-                    "--url",
-                    server.url,
-                    "--token",
-                    "the-right-token-0",
-                ]
+        words = [str(recording), "--fast", "--url", server.url]
+        for token in (["--token", "wrong"], []):
+            assert complaint("client", *words, *token) == (
+                "the server refused with HTTP 401: expected a valid token, as 'Authorization: "
+                "Bearer TOKEN' or ?token=TOKEN"
             )
-            == 0
-        )
+        assert main(["client", *words, "--token", "the-right-token-0"]) == 0
 
 
 @pytest.mark.parametrize("url", ["ws://127.0.0.1:1", "http://127.0.0.1:1", "nonsense"])
 def test_no_server_is_one_clear_line(
-    recording: Path, capsys: pytest.CaptureFixture[str], url: str
+    recording: Path, complaint: Callable[..., str], url: str
 ) -> None:
-    assert main(["client", str(recording), "--fast", "--url", url]) == 2
-    assert error_line(capsys).startswith("expected a turnstream server at ")
+    said = complaint("client", recording, "--fast", "--url", url)
+    assert said.startswith("expected a turnstream server at ")
 
 
-def test_a_missing_file_is_one_clear_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["client", str(tmp_path / "none.wav")]) == 2
-    assert "does not exist" in error_line(capsys)
+def test_a_missing_file_is_one_clear_line(tmp_path: Path, complaint: Callable[..., str]) -> None:
+    assert "does not exist" in complaint("client", tmp_path / "none.wav")
 
 
 def test_a_file_that_was_cut_off_is_one_clear_line(
-    server: CommandServer, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: CommandServer, recording: Path, tmp_path: Path, complaint: Callable[..., str]
 ) -> None:
     (tmp_path / "cut.wav").write_bytes(recording.read_bytes()[:-50_000])
-    assert main(["client", str(tmp_path / "cut.wav"), "--fast", "--url", server.url]) == 2
-    assert "the file was cut off" in error_line(capsys)
+    said = complaint("client", tmp_path / "cut.wav", "--fast", "--url", server.url)
+    assert "the file was cut off" in said
 
 
 def test_a_server_that_dies_on_the_way_is_one_clear_line(
-    model: Path,
+    talkative_path: Path,
     recording: Path,
-    capsys: pytest.CaptureFixture[str],
+    complaint: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with command_server(model, "--quiet") as server:
+    with command_server(talkative_path, "--quiet") as server:
         options = ["--fast", "--reconnect", "0", "--url", server.url]
 
         async def push_audio(self: AsyncClient, samples: Any) -> None:
             server.end(signal.SIGKILL)
 
         monkeypatch.setattr(AsyncClient, "push_audio", push_audio)
-        assert main(["client", str(recording), *options]) == 2
-    assert "was lost before the session ended" in error_line(capsys)
+        said = complaint("client", recording, *options)
+    assert "was lost before the session ended" in said
 
 
-def test_raw_audio_on_standard_input_is_sent(server: CommandServer, model: Path) -> None:
+def test_raw_audio_on_standard_input_is_sent(server: CommandServer, talkative_path: Path) -> None:
     samples = dialogue(4.0, seed=1)
     finished = run_client("-", "--url", server.url, sent=samples.tobytes())
     assert (finished.returncode, finished.stderr) == (0, b"")
-    _, expected = offline(Engine(model), samples)
+    _, expected = offline(Engine(talkative_path), samples)
     assert [json.loads(line)["type"] for line in finished.stdout.splitlines()] == [
         "begin",
         *(event.type for event in expected),
@@ -251,7 +196,7 @@ def test_the_microphone_is_sent(
 
 
 def test_an_interrupt_ends_live_audio_well(server: CommandServer) -> None:
-    command = [sys.executable, "-m", "turnstream", "client", "-", "--frames", "--url", server.url]
+    command = [*TURNSTREAM, "client", "-", "--frames", "--url", server.url]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as client:
@@ -267,19 +212,9 @@ def test_an_interrupt_ends_live_audio_well(server: CommandServer) -> None:
     assert json.loads(out.splitlines()[-1])["type"] == "termination"
 
 
-def test_a_server_that_dies_lets_go_of_standard_input(model: Path) -> None:
-    with command_server(model, "--quiet") as server:
-        command = [
-            sys.executable,
-            "-m",
-            "turnstream",
-            "client",
-            "-",
-            "--reconnect",
-            "0",
-            "--url",
-            server.url,
-        ]
+def test_a_server_that_dies_lets_go_of_standard_input(talkative_path: Path) -> None:
+    with command_server(talkative_path, "--quiet") as server:
+        command = [*TURNSTREAM, "client", "-", "--reconnect", "0", "--url", server.url]
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as client:
@@ -292,38 +227,25 @@ def test_a_server_that_dies_lets_go_of_standard_input(model: Path) -> None:
 
 
 def test_the_agents_file_is_the_second_channel(
-    server: CommandServer, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: CommandServer, talkative_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     samples = dialogue(4.0, seed=1)
     for name, channel in (("user.wav", 0), ("agent.wav", 1)):
         soundfile.write(tmp_path / name, samples[:, channel], 16000)
-    assert (
-        main(
-            [
-                "client",
-                str(tmp_path / "user.wav"),
-                "--agent",
-                str(tmp_path / "agent.wav"),
-                "--fast",
-                "--url",
-                server.url,
-            ]
-        )
-        == 0
-    )
+    agent = ["--agent", str(tmp_path / "agent.wav"), "--fast", "--url", server.url]
+    assert main(["client", str(tmp_path / "user.wav"), *agent]) == 0
     begin, *events, _ = answers(capsys)
     assert begin["settings"]["channels"] == 2
     assert [event["time_s"] for event in events] == [
-        event.time_s for event in offline(Engine(model), samples)[1]
+        event.time_s for event in offline(Engine(talkative_path), samples)[1]
     ]
 
 
 def test_an_agent_beside_two_channels_is_one_clear_line(
-    recording: Path, capsys: pytest.CaptureFixture[str]
+    recording: Path, complaint: Callable[..., str]
 ) -> None:
-    assert main(["client", str(recording), "--agent", str(recording)]) == 2
     assert (
-        error_line(capsys)
+        complaint("client", recording, "--agent", recording)
         == "--agent: expected one channel of each speaker, got 2 of the agent and 2 of the user"
     )
 
@@ -338,20 +260,5 @@ def test_a_time_to_reconnect_that_is_none_is_refused(
 
 
 def test_a_reader_that_has_gone_is_no_error(server: CommandServer, recording: Path) -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    command = [
-        sys.executable,
-        "-m",
-        "turnstream",
-        "client",
-        str(recording),
-        "--fast",
-        "--url",
-        server.url,
-    ]
-    finished = subprocess.run(
-        command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False
-    )
-    os.close(writer)
+    finished = without_reader("client", recording, "--fast", "--url", server.url)
     assert (finished.returncode, finished.stderr) == (0, "")

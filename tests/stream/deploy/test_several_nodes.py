@@ -14,11 +14,8 @@ import shutil
 import signal
 import socket
 import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -28,10 +25,9 @@ from turnstream.stream.clients.asynchronous import AsyncClient
 from turnstream.stream.engine import Engine
 from turnstream.stream.protocol import ResumedMessage
 
-from ..command_server import CommandServer, command_server
+from ..command_server import CommandServer, answer, command_server
 from ..service.redis_server import RedisServer, needs_redis
 from ..service.test_workers_killed import PATIENCE_S, Talk
-from ..talkative import talkative_model
 
 HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
 CONFIGURATION = Path(asyncapi.__file__).parent / "deploy" / "haproxy.cfg"
@@ -61,28 +57,18 @@ def balancer(*nodes: CommandServer) -> Iterator[str]:
                 process.kill()
 
 
-def get(address: str, path: str) -> tuple[int, Any]:
-    try:
-        with urllib.request.urlopen(f"http://{address}{path}", timeout=20) as response:
-            return response.status, json.load(response)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read()
-
-
 def sessions(node: CommandServer) -> int:
-    return int(get(f"127.0.0.1:{node.port}", "/healthz")[1]["sessions"])
+    return int(json.loads(answer(f"{node.page}healthz")[1])["sessions"])
 
 
 async def test_a_node_can_die_or_be_stopped_under_live_sessions_and_nothing_is_lost(
-    tiny_model_path: Path, tmp_path: Path
+    talkative_path: Path, tmp_path: Path
 ) -> None:
-    model = talkative_model(tiny_model_path, tmp_path / "model.onnx")
     with contextlib.ExitStack() as stack:
         redis = stack.enter_context(RedisServer(tmp_path).running())
         options = ("--store", redis.url, "--hand-over", "--save-interval-s", "0.3")
-        options += ("--max-load", "1000")
-        nodes = [stack.enter_context(command_server(model, *options, "--quiet")) for _ in range(2)]
+        options += ("--max-load", "1000", "--quiet")
+        nodes = [stack.enter_context(command_server(talkative_path, *options)) for _ in range(2)]
         address = stack.enter_context(balancer(*nodes))
         async with asyncio.timeout(PATIENCE_S), contextlib.AsyncExitStack() as calls:
             clients = [
@@ -95,12 +81,12 @@ async def test_a_node_can_die_or_be_stopped_under_live_sessions_and_nothing_is_l
             await end(nodes[0], signal.SIGKILL, talks, until=3 * 16000)
             assert sessions(nodes[1]) == CLIENTS
             port = ("--port", str(nodes[0].port))  # a node is back at its address
-            nodes[0] = stack.enter_context(command_server(model, *options, "--quiet", *port))
+            nodes[0] = stack.enter_context(command_server(talkative_path, *options, *port))
             await end(nodes[1], signal.SIGTERM, talks, until=5 * 16000)
             assert nodes[1].process.wait() == 0
             assert sessions(nodes[0]) == CLIENTS
             await asyncio.gather(*(talk.finish() for talk in talks))
-        engine = Engine(model)
+        engine = Engine(talkative_path)
         for talk in talks:
             talk.assert_exact(engine)
         resumed = [sum(isinstance(m, ResumedMessage) for m in talk.messages) for talk in talks]
@@ -133,4 +119,4 @@ def test_a_call_that_one_node_refuses_goes_to_the_other(
                 return [sessions(node) for node in (small, large)]
 
         assert asyncio.run(five_calls()) == [1, 4]
-        assert get(address, "/readyz")[0] == 200
+        assert answer(f"http://{address}/readyz")[0] == 200

@@ -17,7 +17,6 @@ import pytest
 import soundfile
 
 from turnstream import ConfigError, Engine
-from turnstream.stream import pause_model
 from turnstream.stream.clients.asynchronous import AsyncClient
 from turnstream.stream.errors import AudioFormatError, DeviceError, ModelError
 from turnstream.stream.live import demo
@@ -26,8 +25,7 @@ from turnstream.stream.policy_settings import PRESETS, PolicySettings
 from turnstream.stream.prediction import FrameMessage
 
 from ..embeddings import random_embedding
-from ..pauses import RecordingPauseModel, pausing_call, tiny_pause_model
-from ..talkative import talkative_model
+from ..pauses import RecordingPauseModel, pausing_call
 
 FAST = 1e4
 
@@ -90,24 +88,20 @@ def test_the_policy_that_is_asked_for_decides_the_events(
 
 @pytest.mark.parametrize("words", [(), ("--pause-model",), ("--no-pause-model",)])
 def test_the_pause_model_is_asked_beside_another_model_if_it_is_wanted(
-    tiny_model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+    talkative_path: Path,
+    tmp_path: Path,
+    loaded_pause_models: list[RecordingPauseModel],
+    words: tuple[str, ...],
 ) -> None:
-    loaded: list[RecordingPauseModel] = []
-
-    def load() -> RecordingPauseModel:
-        loaded.append(RecordingPauseModel(tiny_pause_model(tmp_path)))
-        return loaded[-1]
-
-    monkeypatch.setattr(pause_model, "shared_pause_model", load)
-    model, path = talkative_model(tiny_model_path, tmp_path / "model.onnx"), tmp_path / "call.wav"
+    path = tmp_path / "call.wav"
     soundfile.write(path, pausing_call(2.0), 16000)
     out = io.StringIO()
-    demo.run(arguments("--file", path, "--model", model, *words), speed=FAST, out=out)
+    demo.run(arguments("--file", path, "--model", talkative_path, *words), speed=FAST, out=out)
     assert "100 predictions" in out.getvalue()
     if words == ("--pause-model",):
-        assert [len(model.audios) > 0 for model in loaded] == [True]
+        assert [len(model.audios) > 0 for model in loaded_pause_models] == [True]
     else:  # it is not used by itself beside a model that is not the bundled one
-        assert loaded == []
+        assert loaded_pause_models == []
 
 
 def test_seconds_end_it_earlier(tiny_model_path: Path, recording: Path) -> None:

@@ -9,7 +9,6 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +16,17 @@ import pytest
 import soundfile
 
 from turnstream import ConfigError, Engine, TurnPredictor
-from turnstream.stream import pause_model
 from turnstream.stream.devices import second_channel
 from turnstream.stream.devices.microphone import Microphone
 from turnstream.stream.errors import AudioFormatError, DeviceError, ServerError, TurnstreamError
 from turnstream.stream.live import listen
 from turnstream.stream.live.terminal_screen import Screen
 
-from ..command_server import command_server
+from ..command_server import TURNSTREAM, command_server
 from ..embeddings import random_embedding, unusable_embeddings
 from ..fake_microphone import MICROPHONE, FakeMicrophone
-from ..pauses import RecordingPauseModel, pausing_call, tiny_pause_model
-from ..talkative import talkative_model
-from .test_terminal import FakeTerminal
+from ..pauses import RecordingPauseModel, pausing_call
+from .terminal_pictures import FakeTerminal
 
 
 def arguments(*words: object) -> argparse.Namespace:
@@ -72,22 +69,14 @@ def test_seconds_end_it_earlier(tiny_model_path: Path) -> None:
 
 @pytest.mark.parametrize("words", [(), ("--pause-model",), ("--no-pause-model",)])
 def test_the_pause_model_is_asked_beside_another_model_if_it_is_wanted(
-    tiny_model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+    talkative_path: Path, loaded_pause_models: list[RecordingPauseModel], words: tuple[str, ...]
 ) -> None:
-    loaded: list[RecordingPauseModel] = []
-
-    def load() -> RecordingPauseModel:
-        loaded.append(RecordingPauseModel(tiny_pause_model(tmp_path)))
-        return loaded[-1]
-
-    monkeypatch.setattr(pause_model, "shared_pause_model", load)
-    model = talkative_model(tiny_model_path, tmp_path / "model.onnx")
-    text = hear(model, pausing_call(2.0).tobytes(), "--encoding", "pcm_s16le", *words)
+    text = hear(talkative_path, pausing_call(2.0).tobytes(), "--encoding", "pcm_s16le", *words)
     assert "100 predictions" in text
     if words == ("--pause-model",):
-        assert [len(model.audios) > 0 for model in loaded] == [True]
+        assert [len(model.audios) > 0 for model in loaded_pause_models] == [True]
     else:  # it is not used by itself beside a model that is not the bundled one
-        assert loaded == []
+        assert loaded_pause_models == []
 
 
 def test_suspicious_audio_is_named_with_the_speaker(tiny_model_path: Path) -> None:
@@ -327,21 +316,9 @@ def test_sigterm_while_standard_input_gives_nothing_leaves_the_terminal_as_it_wa
     tiny_model_path: Path,
 ) -> None:
     leader, follower = pty.openpty()
-    command = [
-        sys.executable,
-        "-m",
-        "turnstream",
-        "listen",
-        "--encoding",
-        "pcm_s16le",
-        "--model",
-        str(tiny_model_path),
-    ]
-    environment = os.environ | {
-        "TERM": "xterm-256color",
-        "LANG": "C.UTF-8",
-        "PYTHONIOENCODING": "utf-8",
-    }
+    command = [*TURNSTREAM, "listen", "--encoding", "pcm_s16le", "--model", str(tiny_model_path)]
+    of_the_terminal = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONIOENCODING": "utf-8"}
+    environment = os.environ | of_the_terminal
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=follower, stderr=subprocess.DEVNULL, env=environment
     ) as process:

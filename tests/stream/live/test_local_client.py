@@ -20,16 +20,9 @@ from turnstream.stream.protocol import TerminationMessage, WarningMessage
 from turnstream.stream.settings import StreamSettings
 
 from ..pauses import BlockedPauseModel, pausing_call, tiny_pause_model
-from ..talkative import talkative_model
+from ..serving import until
 
 NOISE = np.random.default_rng(8).normal(0, 0.1, (8100, 2)).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def engine(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return Engine(
-        talkative_model(tiny_model_path, tmp_path_factory.mktemp("talkative") / "model.onnx")
-    )
 
 
 async def test_predictions_events_and_the_end_are_those_of_the_predictor_and_the_policy(
@@ -89,8 +82,7 @@ async def test_others_run_while_the_pause_model_is_asked_and_the_end_waits_for_i
     client = LocalClient(engine, StreamSettings(), model)
     pushing = asyncio.create_task(client.push_audio(pausing_call(1.0)[:15_999]))
     async with asyncio.timeout(20):
-        while not model.asked:
-            await asyncio.sleep(0)
+        await until(lambda: model.asked)
         pushing.cancel()  # as the second Ctrl-C does
         with pytest.raises(asyncio.CancelledError):
             await pushing

@@ -20,7 +20,6 @@ from turnstream.stream.prediction import FrameMessage, TurnEvent
 from turnstream.stream.sources import FileSource
 
 from ..command_server import command_server
-from ..talkative import talkative_model
 
 NOISE = np.random.default_rng(8).normal(0, 0.1, (44100, 2)).astype(np.float32)
 FRAME = FrameMessage(
@@ -28,26 +27,12 @@ FRAME = FrameMessage(
 )
 
 
-@pytest.fixture(scope="module")
-def model(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return talkative_model(tiny_model_path, tmp_path_factory.mktemp("talkative") / "model.onnx")
-
-
 def listen_to_noise(folder: Path, *words: object) -> None:
     """Listen to noise at 22050 Hz, which is resampled and ends inside a frame, and record it."""
     parser = argparse.ArgumentParser()
     listen.add_arguments(parser)
-    args = parser.parse_args(
-        [
-            "--encoding",
-            "pcm_f32le",
-            "--sample-rate",
-            "22050",
-            "--record",
-            str(folder),
-            *map(str, words),
-        ]
-    )
+    form = ["--encoding", "pcm_f32le", "--sample-rate", "22050"]
+    args = parser.parse_args([*form, "--record", str(folder), *map(str, words)])
     assert listen.run(args, raw_input=io.BytesIO(NOISE.tobytes()), out=io.StringIO()) == 0
 
 
@@ -56,30 +41,16 @@ def predict_again(folder: Path, model: Path) -> tuple[Path, Path]:
     parser = argparse.ArgumentParser()
     predict.add_arguments(parser)
     rows, events = folder / "again.csv", folder / "again_events.csv"
-    assert (
-        predict.main(
-            parser.parse_args(
-                [
-                    str(folder / "audio.wav"),
-                    "--model",
-                    str(model),
-                    "--out",
-                    str(rows),
-                    "--events",
-                    str(events),
-                ]
-            )
-        )
-        == 0
-    )
+    words = (folder / "audio.wav", "--model", model, "--out", rows, "--events", events)
+    assert predict.main(parser.parse_args([*map(str, words)])) == 0
     return rows, events
 
 
 def test_the_recorded_audio_gives_the_same_predictions_and_events_to_the_byte(
-    model: Path, tmp_path: Path
+    talkative_path: Path, tmp_path: Path
 ) -> None:
-    listen_to_noise(tmp_path, "--model", model)
-    rows, events = predict_again(tmp_path, model)
+    listen_to_noise(tmp_path, "--model", talkative_path)
+    rows, events = predict_again(tmp_path, talkative_path)
     assert (tmp_path / "predictions.csv").read_bytes() == rows.read_bytes()
     assert (tmp_path / "events.csv").read_bytes() == events.read_bytes()
     assert len(rows.read_text().splitlines()) == 101
@@ -87,11 +58,11 @@ def test_the_recorded_audio_gives_the_same_predictions_and_events_to_the_byte(
 
 
 def test_a_server_gives_the_same_predictions_to_the_decimals_of_the_wire(
-    model: Path, tmp_path: Path
+    talkative_path: Path, tmp_path: Path
 ) -> None:
-    with command_server(model) as server:
+    with command_server(talkative_path) as server:
         listen_to_noise(tmp_path, "--url", server.url)
-    rows, events = predict_again(tmp_path, model)
+    rows, events = predict_again(tmp_path, talkative_path)
     for ours, again in ((tmp_path / "predictions.csv", rows), (tmp_path / "events.csv", events)):
         with ours.open() as one, again.open() as other:
             for row, expected in zip(csv.reader(one), csv.reader(other), strict=True):

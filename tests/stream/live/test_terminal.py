@@ -1,72 +1,18 @@
-"""The live view: its picture, its texts, and the plain lines without a terminal."""
+"""The picture of the live view: its layout, its shapes and what it tells."""
 
 from __future__ import annotations
 
-import io
 import math
-import textwrap
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from turnstream.stream.live.terminal import TerminalView
-from turnstream.stream.live.terminal_history import History
 from turnstream.stream.live.terminal_plan import Widths, plan_rows
-from turnstream.stream.live.terminal_screen import Screen
 from turnstream.stream.live.terminal_shapes import bar, clock, column_rows, fit, level_share
-from turnstream.stream.live.terminal_words import (
-    EXPLANATION,
-    MARKS,
-    SPEAK,
-    Tally,
-    event_words,
-    warning_words,
-)
-from turnstream.stream.prediction import EVENT_TYPES, Prediction, TurnEvent
+from turnstream.stream.prediction import TurnEvent
 
-NAMES = ("You", "Other")
-LATENT = np.zeros((2, 1), np.float32)
-
-
-def prediction(
-    frame: int,
-    *,
-    vad: tuple[float, float] = (0.9, 0.1),
-    holder: int | None = 0,
-    p_shift: float | None = 0.3,
-) -> Prediction:
-    p_hold = None if p_shift is None else 1 - p_shift
-    pair = (0.8, 0.2)
-    return Prediction(
-        frame,
-        (frame + 1) / 50,
-        holder,
-        p_shift,
-        p_hold,
-        vad,
-        pair,
-        pair,
-        pair,
-        (0.02, 0.13),
-        LATENT,
-        LATENT,
-        (vad[0] >= 0.5, vad[1] >= 0.5),
-    )
-
-
-def draw(view: TerminalView, width: int, height: int, *, colour: bool = False) -> str:
-    out = io.StringIO()
-    console = Console(
-        file=out,
-        width=width,
-        height=height,
-        force_terminal=colour,
-        color_system="truecolor" if colour else None,
-        legacy_windows=False,
-    )
-    console.print(view)
-    return out.getvalue()
+from .terminal_pictures import NAMES, draw, prediction
 
 
 @pytest.fixture
@@ -228,90 +174,6 @@ def test_24_rows_have_room_for_every_part() -> None:
     assert min(plan.trace, plan.axis, plan.scale, plan.upcoming, plan.explanation, plan.strip) > 0
 
 
-@pytest.mark.parametrize("kind", EVENT_TYPES)
-@pytest.mark.parametrize("speaker", [0, 1])
-def test_each_event_has_words_and_a_mark(kind, speaker: int) -> None:
-    words = event_words(TurnEvent(kind, speaker, 1.0, 0.7), NAMES, 0.6)
-    assert words.isprintable()
-    assert NAMES[speaker].lower() in words.lower()
-    assert len(MARKS[kind][0]) == 1
-
-
-def test_the_reader_is_addressed_and_others_are_named() -> None:
-    assert (
-        event_words(TurnEvent("end_of_turn", 0, 1.0, 0.82), NAMES, 0.6)
-        == "You finished your turn (82 %)"
-    )
-    assert (
-        event_words(TurnEvent("end_of_turn", 1, 1.0, 0.82), NAMES, 0.6)
-        == "Other finished their turn (82 %)"
-    )
-    assert (
-        event_words(TurnEvent("end_of_turn", 0, 1.0, 0.1), NAMES, 0.6)
-        == "You fell silent, your turn is over"
-    )
-    assert (
-        event_words(TurnEvent("turn_resumed", 0, 1.0, 0.9), NAMES, 0.6)
-        == "You only paused, still your turn"
-    )
-    assert (
-        event_words(TurnEvent("interruption", 1, 1.0, 0.9), NAMES, 0.6)
-        == "Other interrupted you (90 %)"
-    )
-    assert event_words(TurnEvent("backchannel", 1, 1.0, 0.9), ("Caller", "Agent"), 0.6).startswith(
-        "Backchannel from Agent"
-    )
-    assert warning_words("channel 1: too loud", NAMES) == "Other: too loud"
-
-
-def test_tally_counts_and_forgets_no_frame() -> None:
-    tally = Tally()
-    assert tally.latency_words is None
-    for frame, latency_s in enumerate((0.001, 0.002, 0.009, None)):
-        tally.add_frame((frame + 1) / 50, latency_s)
-    tally.events.update(("end_of_turn", "end_of_turn", "backchannel"))
-    assert tally.latency_words == "2.0 ms"
-    assert (
-        tally.summary()
-        == "0.1 s of conversation, 4 predictions\n2 turns ended, 1 backchannel, 0 interruptions"
-    )
-
-
-def test_columns_lie_at_fixed_times() -> None:
-    history = History()
-    for frame in range(25):
-        history.add(prediction(frame, vad=(frame / 25, 0.0)))
-    before = history.columns(10, 100)
-    history.add(prediction(25))
-    after = history.columns(10, 100)
-    assert before.frames == after.frames == 10
-    np.testing.assert_array_equal(before.vad[:, :-1], after.vad[:, :-1])
-    np.testing.assert_allclose(
-        before.vad[0, -2], np.mean([frame / 25 for frame in range(10, 20)]), rtol=1e-6
-    )
-    assert np.isnan(before.vad[0, :7]).all()
-
-
-def test_a_column_with_a_change_of_holder_belongs_to_the_new_one() -> None:
-    history = History()
-    for frame in range(10):
-        new = frame >= 7
-        history.add(prediction(frame, holder=int(new), p_shift=0.2 if new else 0.9))
-    columns = history.columns(1, 10)
-    assert columns.holder[0] == 1
-    assert columns.p_shift[0] == pytest.approx(0.2)
-
-
-def test_lost_frames_leave_gaps_and_a_new_conversation_shows_nothing_of_the_old() -> None:
-    history = History()
-    for frame in (*range(10), *range(30, 40)):
-        history.add(prediction(frame))
-    assert np.isnan(history.columns(4, 40).vad[0]).tolist() == [False, True, True, False]
-    history.add(prediction(0, vad=(0.2, 0.2)))
-    assert np.isnan(history.columns(4, 40).vad[0]).tolist() == [True, True, True, False]
-    assert history.columns(4, 40).vad[0, -1] == pytest.approx(0.2)
-
-
 def test_shapes_have_their_size_and_ends() -> None:
     assert column_rows([math.nan, 0.0, 0.5, 1.0], 2) == ["   █", " ▁██"]
     assert bar(0.0, 8) == "░" * 8
@@ -331,71 +193,3 @@ def test_clock_never_shows_sixty_seconds() -> None:
         "1:00.0",
         "12:34.3",
     ]
-
-
-def test_where_there_is_no_terminal_events_are_plain_lines() -> None:
-    out = io.StringIO()
-    view = TerminalView("call.wav", "tiny 1")
-    with Screen(view, out=out) as screen:
-        screen.on_prediction(prediction(10), 0.001)
-        screen.on_event(TurnEvent("end_of_turn", 0, 7.4, 0.82))
-        screen.on_warning("too loud")
-    assert screen.plain
-    assert out.getvalue().splitlines() == [
-        "call.wav, model tiny 1; Ctrl-C ends",
-        " 0:07.4  You finished your turn (82 %)",
-        " 0:00.2  * too loud",
-    ]
-
-
-class FakeTerminal(io.StringIO):
-    """An output that claims to be a terminal."""
-
-    encoding = "utf-8"
-
-    def isatty(self) -> bool:
-        return True
-
-
-def test_on_a_terminal_the_picture_is_drawn_and_the_terminal_restored(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for name, value in (("TERM", "xterm-256color"), ("COLUMNS", "80"), ("LINES", "24")):
-        monkeypatch.setenv(name, value)
-    out = FakeTerminal()
-    with Screen(TerminalView("call.wav", "tiny 1"), out=out) as screen:
-        for frame in range(6):
-            screen.on_prediction(prediction(frame))
-        screen.on_notice("No sound for 3 s")
-    text = out.getvalue()
-    assert not screen.plain
-    assert "No sound for 3 s" in text  # at once, not with the next prediction
-    assert text.count("Will it shift to ") == 3  # in every third frame, and with the notice
-    enter, leave, show_cursor = "\x1b[?1049h", "\x1b[?1049l", "\x1b[?25h"
-    assert text.index(enter) < text.rindex("turnstream") < text.index(leave)
-    assert show_cursor in text[text.rindex("events") :]
-
-
-@pytest.mark.parametrize(("term", "encoding"), [("dumb", "utf-8"), ("xterm", "iso-8859-1")])
-def test_a_terminal_that_cannot_show_the_picture_gets_lines(
-    monkeypatch: pytest.MonkeyPatch, term: str, encoding: str
-) -> None:
-    monkeypatch.setenv("TERM", term)
-    out = FakeTerminal()
-    monkeypatch.setattr(out, "encoding", encoding, raising=False)
-    with Screen(TerminalView("call.wav", "tiny 1"), out=out) as screen:
-        screen.on_event(TurnEvent("backchannel", 0, 1.0, 0.9))
-    assert screen.plain
-    assert "Backchannel from you" in out.getvalue()
-    out.getvalue().encode(encoding)
-
-
-@pytest.mark.parametrize("explanation", [EXPLANATION, SPEAK])
-def test_the_explanations_fit_into_two_lines_of_80_columns(explanation: str) -> None:
-    assert (
-        "…"
-        not in draw(TerminalView("call.wav", "tiny 1", explanation=explanation), 80, 24).split(
-            "You  "
-        )[0]
-    )
-    assert len(textwrap.wrap(explanation, 76)) == 2

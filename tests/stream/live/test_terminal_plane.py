@@ -15,7 +15,7 @@ from turnstream.stream.live.terminal_plane import HEADS, TRAIL_S, TerminalPlane
 from turnstream.stream.live.terminal_screen import Screen
 from turnstream.stream.saved_embedding import DenseLayer, SavedEmbedding, load_embedding
 
-from .test_terminal import NAMES, draw, prediction
+from .terminal_pictures import NAMES, draw, prediction
 
 WIDTH, ROWS = 40, 10
 LANDMARKS = {"speaking": (6.0, 5.0), "about to speak": (-6.0, 5.0), "done": (-6.0, -5.0)}

@@ -11,7 +11,7 @@ from turnstream.stream.live.terminal_verdict import PauseVerdict, outcome_words,
 from turnstream.stream.live.terminal_words import Tally, closing_text, warning_words
 from turnstream.stream.prediction import TurnEvent
 
-from .test_terminal import NAMES, draw, prediction
+from .terminal_pictures import NAMES, draw, prediction
 
 SPEECH, SILENCE, OTHER = (0.9, 0.1), (0.1, 0.1), (0.1, 0.9)
 

@@ -18,6 +18,8 @@ from turnstream.stream.service.audio_queue import AudioQueue
 from turnstream.stream.service.batcher import Batcher
 from turnstream.stream.session import Session
 
+from ..serving import until
+
 METADATA = ModelMetadata("fake", "0", 16000, 320, 50.0, 2, 1, 1, "0", {})
 POISON = 0.75
 FRAME_S = 0.02
@@ -151,8 +153,7 @@ async def test_a_file_sent_at_once_does_not_delay_live_sessions(
     before = len(file.predictions)
     live.push(1)
     assert not live.audio_queue.is_early
-    while not live.predictions:
-        await asyncio.sleep(0)
+    await until(lambda: live.predictions)
     assert len(file.predictions) <= before + 2
     await settled(engine)
     assert len(file.predictions) == 1000
@@ -198,8 +199,7 @@ async def test_files_whose_results_take_long_get_fewer_places_in_a_step(
     for _ in range(5):
         await asyncio.sleep(0)
     live.push(1)
-    while not live.predictions:
-        await asyncio.sleep(0)
+    await until(lambda: live.predictions)
     assert len(engine.batches[0]) == 16
     assert {len(batch) for batch in engine.batches[1:-1]} == {2}
     assert engine.batches[-1] == [0.25, 0.5, 0.5]

@@ -7,7 +7,7 @@ still, without sockets.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from turnstream.stream.service.batcher import Batcher
 from turnstream.stream.session import Session
 
 from ..pauses import HEAD, BlockedPauseModel
-from ..serving import PATIENCE_S
+from ..serving import until
 from .test_batcher import Clock
 
 METADATA = ModelMetadata("fake", "0", 16000, 320, 50.0, 1, 1, 1, "0", {})
@@ -85,12 +85,6 @@ def batcher(model: BlockedPauseModel) -> Iterator[Batcher]:
     batcher = Batcher(FakeEngine(), clock=Clock(), pause_model=model)
     yield batcher
     batcher.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0)
 
 
 async def settled() -> None:

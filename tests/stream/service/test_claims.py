@@ -16,7 +16,7 @@ from turnstream.stream.policy_settings import PRESETS, Policies, PolicySettings
 from turnstream.stream.service import resampling, sessions
 from turnstream.stream.service.server import Server
 
-from ..serving import PATIENCE_S, dialogue, frames_of, offline, quick_limits
+from ..serving import PATIENCE_S, dialogue, frames_of, offline, quick_limits, until
 from .memory_store import MemoryStore
 from .test_server_admission import refusal
 from .test_sessions import Caller
@@ -121,8 +121,7 @@ async def test_a_client_whose_claim_is_under_way_is_told_of_the_shutdown(
         store.open.clear()
         store.called.clear()
         asked = asyncio.create_task(refusal(f"{server.url}?resume=unknown&received=1"))
-        while not server._sessions._preparing:
-            await asyncio.sleep(0)
+        await until(lambda: server._sessions._preparing)
         await server.close()
         assert await asked == (503, "shutting down; try again later\n")
 

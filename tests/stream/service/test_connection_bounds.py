@@ -17,7 +17,7 @@ from turnstream.stream.service.server import Server
 from turnstream.stream.service.tls import server_context
 
 from ..certificates import make_certificate
-from ..serving import PATIENCE_S, dialogue, quick_limits, raw_client, still_serves
+from ..serving import PATIENCE_S, dialogue, quick_limits, raw_client, still_serves, until
 from .test_connection import (
     BINARY,
     CONTINUED,
@@ -129,9 +129,7 @@ async def test_of_pongs_that_are_not_read_only_the_last_waits(server: Server) ->
         transport = connection._transport
         for n in range(1000):
             await client.send(masked(b"%4d" % n + bytes(96), PING))
-        async with asyncio.timeout(PATIENCE_S):
-            while b" 999" not in connection._late_pong:
-                await asyncio.sleep(0)
+        await until(lambda: b" 999" in connection._late_pong)
         assert transport.get_write_buffer_size() == 0
         connection.resume_writing()
         assert (await client.until(bytes(96)))[:6] == b"\x8a\x64 999"
@@ -180,9 +178,7 @@ async def test_a_tls_handshake_that_is_never_finished_ends_in_time(
         async with tcp(server) as stranger:
             await stranger.send(HANDSHAKE)
             await stranger.rest()
-        async with asyncio.timeout(PATIENCE_S):
-            while server._connections:
-                await asyncio.sleep(0)
+        await until(lambda: not server._connections)
 
 
 def test_tls_works_in_the_loop_that_the_command_uses(engine: Engine, tmp_path: Path) -> None:

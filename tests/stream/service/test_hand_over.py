@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from turnstream.cli import main
 from turnstream.stream.engine import Engine
 from turnstream.stream.service.server import Server
 
@@ -69,10 +69,7 @@ async def test_other_sessions_end_with_a_reason(engine: Engine, case: str) -> No
 
 
 def test_without_a_store_that_others_share_nothing_can_be_handed_over(
-    capsys: pytest.CaptureFixture[str],
+    complaint: Callable[..., str],
 ) -> None:
-    assert main(["serve", "--hand-over"]) == 2
-    assert capsys.readouterr().err == (
-        "turnstream serve: error: expected --store, which other servers share, with --hand-over, "
-        "got none\n"
-    )
+    expected = "expected --store, which other servers share, with --hand-over, got none"
+    assert complaint("serve", "--hand-over") == expected

@@ -18,7 +18,16 @@ from turnstream.stream.service.tls import server_context
 from turnstream.stream.service.web_pages import Page
 
 from ..certificates import make_certificate
-from ..serving import PATIENCE_S, dialogue, frames_of, offline, quick_limits, raw_client, talk
+from ..serving import (
+    PATIENCE_S,
+    dialogue,
+    frames_of,
+    offline,
+    quick_limits,
+    raw_client,
+    talk,
+    until,
+)
 from .test_connection import Bytes, tcp
 
 BODY = np.random.default_rng(0).bytes(12_000_001)  # more than sockets hold
@@ -84,9 +93,7 @@ async def test_a_client_that_reads_slowly_gets_new_time_with_every_piece(engine:
         assert timer is not None
         resume(client)
         await client.reader.readexactly(1_000_000)
-        async with asyncio.timeout(PATIENCE_S):
-            while len(connection._rest) == left:
-                await asyncio.sleep(0)
+        await until(lambda: len(connection._rest) != left)
         assert timer.cancelled()
         assert connection._timer is not None
         assert connection._timer.when() > timer.when()
@@ -95,9 +102,7 @@ async def test_a_client_that_reads_slowly_gets_new_time_with_every_piece(engine:
 async def test_a_client_that_stops_reading_is_dropped(engine: Engine) -> None:
     async with serving(engine, close_timeout_s=0.2) as server, tcp(server) as client:
         connection = await asked(server, client)
-        async with asyncio.timeout(PATIENCE_S):
-            while connection in server._connections:
-                await asyncio.sleep(0)
+        await until(lambda: connection not in server._connections)
         resume(client)
         assert not (await client.rest()).endswith(BODY[-100:])
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from websockets.sync.client import connect
 
-from turnstream.cli import main
 from turnstream.stream.environment import parse_arguments
 from turnstream.stream.service import workers
 from turnstream.stream.service.serve import add_arguments, settings_from
@@ -37,12 +36,11 @@ def test_the_store_is_an_option_or_comes_from_the_environment(
 
 @pytest.mark.parametrize("count", ["1", "2"])
 def test_a_store_that_cannot_be_is_one_clear_line(
-    tiny_model_path: Path, capsys: pytest.CaptureFixture[str], count: str
+    tiny_model_path: Path, complaint: Callable[..., str], count: str
 ) -> None:
-    options = ["--port", "0", "--model", str(tiny_model_path), "--workers", count]
-    assert main(["serve", *options, "--store", "http://me:secret@host/"]) == 2
-    assert capsys.readouterr().err.splitlines()[-1] == (
-        "turnstream serve: error: --store: expected a folder, or a URL like redis://host:6379/0, "
+    options = ["--quiet", "--port", "0", "--model", tiny_model_path, "--workers", count]
+    assert complaint("serve", *options, "--store", "http://me:secret@host/") == (
+        "--store: expected a folder, or a URL like redis://host:6379/0, "
         "got one that starts with 'http://'"
     )
 
@@ -53,7 +51,7 @@ def test_a_session_survives_the_death_of_the_whole_server(
     options = ("--store", str(tmp_path / "sessions"), "--save-interval-s", "0.1")
     with (
         command_server(tiny_model_path, *options) as server,
-        connect(f"{server.url}/v1/stream", compression=None, proxy=None) as client,
+        server.stream() as client,
     ):
         begin = receive(client)
         client.send(FRAME)
@@ -64,7 +62,7 @@ def test_a_session_survives_the_death_of_the_whole_server(
         server.process.wait()
     with command_server(tiny_model_path, *options) as server:
         resume = f"resume={begin['resume_token']}&received=2"
-        with connect(f"{server.url}/v1/stream?{resume}", compression=None, proxy=None) as client:
+        with server.stream(resume) as client:
             resumed = receive(client)
             assert (resumed["session"], resumed["received"]) == (begin["session"], 1)
             client.send(FRAME)

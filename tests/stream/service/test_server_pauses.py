@@ -25,7 +25,7 @@ from turnstream.stream.service.server import Server
 from ..clients.fake_server import send
 from ..pauses import BlockedPauseModel, pausing_call, tiny_pause_model
 from ..resuming_server import breaking_line
-from ..serving import PATIENCE_S, frames_of, offline, quick_limits, raw_client, talk
+from ..serving import PATIENCE_S, frames_of, offline, quick_limits, raw_client, talk, until
 from .conversation_desk import CLOSE, Desk, resume, settle
 
 
@@ -118,8 +118,7 @@ async def test_a_server_ends_while_a_session_waits_for_the_pause_model(engine: E
             raw_client(server) as client,
         ):
             await client.send(pausing_call(2.0).tobytes())
-            while not model.asked:  # no message comes while it is asked
-                await asyncio.sleep(0)
+            await until(lambda: model.asked)  # no message comes while it is asked
             await server.close()
             assert server.sessions == 0
     model.may_answer.set()

@@ -11,16 +11,22 @@ from turnstream.stream.engine import Engine
 from turnstream.stream.service import places, resampling, sessions
 from turnstream.stream.service.server import Server
 
-from ..serving import PATIENCE_S, dialogue, frames_of, offline, quick_limits, raw_client, talk
+from ..serving import (
+    dialogue,
+    frames_of,
+    offline,
+    quick_limits,
+    raw_client,
+    talk,
+    until,
+)
 from .test_server_admission import refusal
 
 FULL = (503, "at capacity: 1 sessions; try again later\n")
 
 
 async def until_silent_long_enough(server: Server) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while server._sessions._silent() is None:
-            await asyncio.sleep(0)
+    await until(lambda: server._sessions._silent() is not None)
 
 
 async def test_a_session_that_has_never_sent_audio_yields_its_place(engine: Engine) -> None:
@@ -57,9 +63,7 @@ async def test_a_session_that_waits_for_its_client_keeps_its_place(engine: Engin
             while (await client.receive())["type"] != "frame":
                 pass
             client.connection.transport.abort()
-        async with asyncio.timeout(PATIENCE_S):
-            while b"turnstream_sessions_parked 1.0" not in server.metrics.exposition()[1]:
-                await asyncio.sleep(0)
+        await until(lambda: b"turnstream_sessions_parked 1.0" in server.metrics.exposition()[1])
         assert await refusal(server.url) == FULL
 
 
@@ -80,9 +84,7 @@ async def test_an_address_and_a_token_have_a_limit_each(
                     429,
                     "expected at most 3 sessions from one address, got one more\n",
                 )
-        async with asyncio.timeout(PATIENCE_S):
-            while server.sessions:
-                await asyncio.sleep(0)
+        await until(lambda: not server.sessions)
         async with raw_client(server, "token=one"):
             pass
 

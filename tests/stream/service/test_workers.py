@@ -11,26 +11,25 @@ import itertools
 import json
 import signal
 import socket
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
-from turnstream.cli import main
 from turnstream.stream.service.launch import ServiceSettings
 from turnstream.stream.service.workers import Supervisor, reserve_port
 
-from ..command_server import CommandServer, command_server
+from ..command_server import CommandServer, answer, command_server
 
 FRAME = bytes(320 * 2 * 2)
 QUERY = "policy=balanced&frames=all"
 PATIENCE_S = 60.0
+Refused = Callable[..., str]
 
 
 class Workers:
@@ -89,7 +88,7 @@ def sessions_on_all(
 
 @contextlib.contextmanager
 def session(server: CommandServer, query: str = QUERY) -> Iterator[ClientConnection]:
-    with connect(f"{server.url}/v1/stream?{query}", compression=None, proxy=None) as client:
+    with server.stream(query) as client:
         assert receive(client)["type"] == "begin"
         yield client
 
@@ -109,22 +108,9 @@ def last_of(client: ClientConnection) -> dict[str, Any]:
     return message
 
 
-def readiness(server: CommandServer) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(f"{server.page}readyz", timeout=PATIENCE_S) as response:
-            return response.status, response.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-
-
 def metric(server: CommandServer, name: str) -> float:
-    with urllib.request.urlopen(f"{server.page}metrics", timeout=PATIENCE_S) as response:
-        return next(
-            float(line.rpartition(" ")[2])
-            for line in response.read().decode().splitlines()
-            if line.startswith(f"{name} ")
-        )
+    lines = answer(f"{server.page}metrics")[1].splitlines()
+    return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} "))
 
 
 def test_when_a_worker_is_killed_the_others_sessions_live_on_and_another_starts(
@@ -200,7 +186,7 @@ def test_while_all_workers_drain_they_say_so_and_refuse_streams(tiny_model_path:
         running.server.process.send_signal(signal.SIGTERM)
         status = 200
         while status == 200:
-            status, body = readiness(running.server)
+            status, body = answer(f"{running.server.page}readyz")
         assert (status, json.loads(body)["status"]) == (503, "draining")
         with pytest.raises(InvalidStatus, match="HTTP 503"), session(running.server):
             pass
@@ -271,19 +257,14 @@ def test_workers_drain_and_end_when_the_supervisor_is_killed(tiny_model_path: Pa
 
 def test_a_session_is_resumed_whichever_worker_the_client_reaches(tiny_model_path: Path) -> None:
     with workers(tiny_model_path, count=3) as running:
-        with connect(
-            f"{running.server.url}/v1/stream?{QUERY}", compression=None, proxy=None
-        ) as client:
+        with running.server.stream(QUERY) as client:
             token = receive(client)["resume_token"]
             client.send(FRAME)
             assert receive(client)["frame"] == 0
             client.socket.shutdown(socket.SHUT_RDWR)  # without a close frame
         for number in range(1, 25):
-            with connect(
-                f"{running.server.url}/v1/stream?resume={token}&received={1 + number}",
-                compression=None,
-                proxy=None,
-            ) as client:
+            resume = f"resume={token}&received={1 + number}"
+            with running.server.stream(resume) as client:
                 resumed = receive(client)
                 assert resumed["type"] == "resumed"
                 for _ in range(resumed["received"], number + 1):
@@ -313,35 +294,25 @@ def test_a_worker_that_dies_again_and_again_ends_the_server_with_one_clear_line(
         assert not any(process.is_running() for process in running.processes.values())
 
 
-def test_workers_that_cannot_start_are_one_clear_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert (
-        main(["serve", "--port", "0", "--workers", "2", "--model", str(tmp_path / "none.onnx")])
-        == 2
-    )
-    assert (
-        capsys.readouterr()
-        .err.splitlines()[-1]
-        .startswith("turnstream serve: error: expected an ONNX model file, got ")
-    )
+@pytest.fixture
+def refused(complaint: Callable[..., str], tiny_model_path: Path) -> Refused:
+    """Run `turnstream serve` with two workers; return why it refused."""
+    options = ("--quiet", "--port", "0", "--workers", "2")
+    return partial(complaint, "serve", *options, "--model", tiny_model_path)
 
 
-def test_a_port_in_use_is_one_clear_line(
-    tiny_model_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with socket.create_server(
-        ("127.0.0.1", 0), reuse_port=True
-    ) as taken:  # such as another server's workers
+def test_workers_that_cannot_start_are_one_clear_line(refused: Refused, tmp_path: Path) -> None:
+    line = refused("--model", tmp_path / "none.onnx")
+    assert line.startswith("expected an ONNX model file, got ")
+
+
+def test_a_port_in_use_is_one_clear_line(refused: Refused) -> None:
+    # Such as another server's workers
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as taken:
         port = taken.getsockname()[1]
-        assert (
-            main(["serve", "--port", str(port), "--workers", "2", "--model", str(tiny_model_path)])
-            == 2
+        assert refused("--port", port) == (
+            f"cannot listen on 127.0.0.1, port {port}: Address already in use; try another --port"
         )
-    assert capsys.readouterr().err.splitlines()[-1] == (
-        f"turnstream serve: error: cannot listen on 127.0.0.1, port {port}: "
-        "Address already in use; try another --port"
-    )
 
 
 async def test_a_supervisor_that_fails_itself_does_not_end_as_if_it_was_told_to(
@@ -375,12 +346,8 @@ def test_a_reserved_port_is_shared_and_takes_no_client() -> None:
 
 
 def test_a_system_that_cannot_share_a_port_is_told_so(
-    monkeypatch: pytest.MonkeyPatch, tiny_model_path: Path, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, refused: Refused
 ) -> None:
     monkeypatch.delattr(socket, "SO_REUSEPORT")
-    assert main(["serve", "--port", "0", "--workers", "2", "--model", str(tiny_model_path)]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(
-        "turnstream serve: error: expected 1 worker, got 2: on this system processes cannot share "
-        "a port"
-    )
+    line = "expected 1 worker, got 2: on this system processes cannot share a port"
+    assert refused().startswith(line)

@@ -5,25 +5,17 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import pytest
-
 from turnstream.stream.clients.asynchronous import AsyncClient
 from turnstream.stream.engine import Engine
 from turnstream.stream.prediction import FrameMessage, TurnEvent
 from turnstream.stream.protocol import ResumedMessage, ServerMessage
 
-from ..serving import dialogue, offline
-from ..talkative import talkative_model
+from ..serving import dialogue, offline, until
 from .redis_server import RedisServer, needs_redis
 from .test_workers import Workers, workers
 
 CLIENTS, SECONDS, CHUNK = 6, 8, 960
 PATIENCE_S = 60.0
-
-
-@pytest.fixture(scope="module")
-def model(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return talkative_model(tiny_model_path, tmp_path_factory.mktemp("talkative") / "model.onnx")
 
 
 class Talk:
@@ -78,16 +70,16 @@ async def survive(model: Path, *options: str) -> None:
         assert any(isinstance(message, ResumedMessage) for message in talk.messages)
 
 
-async def test_a_killed_worker_loses_no_message_of_any_session(model: Path) -> None:
-    await survive(model)
+async def test_a_killed_worker_loses_no_message_of_any_session(talkative_path: Path) -> None:
+    await survive(talkative_path)
 
 
 @needs_redis
 async def test_with_redis_a_killed_worker_loses_no_message_either(
-    model: Path, tmp_path: Path
+    talkative_path: Path, tmp_path: Path
 ) -> None:
     with RedisServer(tmp_path).running() as redis:
-        await survive(model, "--store", redis.url)
+        await survive(talkative_path, "--store", redis.url)
 
 
 async def logged(running: Workers, words: str) -> None:
@@ -99,11 +91,11 @@ async def logged(running: Workers, words: str) -> None:
 
 @needs_redis
 async def test_a_store_that_is_killed_and_restarted_loses_no_session(
-    model: Path, tmp_path: Path
+    talkative_path: Path, tmp_path: Path
 ) -> None:
     redis = RedisServer(tmp_path)
     redis.start()
-    with workers(model, "--store", redis.url, "--save-interval-s", "0.3") as running:
+    with workers(talkative_path, "--store", redis.url, "--save-interval-s", "0.3") as running:
         async with asyncio.timeout(PATIENCE_S), AsyncClient(running.server.url) as client:
             talk = Talk(client, 1)
             await talk.send(16000)
@@ -114,9 +106,8 @@ async def test_a_store_that_is_killed_and_restarted_loses_no_session(
                 await logged(running, "the session store is back")
                 await talk.send(3 * 16000)
                 kept = client._link._first_kept
-                while client._link._first_kept == kept:  # until it is saved again
-                    await asyncio.sleep(0)
+                await until(lambda: client._link._first_kept != kept)  # until it is saved again
                 for number in (0, 1):
                     running.processes[number].kill()
                 await talk.finish()
-    talk.assert_exact(Engine(model))
+    talk.assert_exact(Engine(talkative_path))

@@ -1,8 +1,8 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from turnstream.cli import main
 from turnstream.models.dialogues.loading import load_audio
 
 from .making import listed, spoken, words, write, write_audio
@@ -119,20 +119,20 @@ def test_a_stretch_that_two_hold_is_a_dialogue_on_their_headsets(corpus: Path) -
     ],
 )
 def test_what_is_missing_or_broken_is_named(
-    name: str, text: str | None, message: str, corpus: Path, capsys: pytest.CaptureFixture[str]
+    name: str, text: str | None, message: str, corpus: Path, complaint: Callable[..., str]
 ) -> None:
     (path,) = corpus.rglob(name)
     path.unlink() if text is None else path.write_text(text)
-    assert main(["manifest", "ami", str(corpus), "--out", str(corpus.parent / "m.jsonl")]) == 2
-    assert message in capsys.readouterr().err
+    assert message in complaint("manifest", "ami", corpus, "--out", corpus.parent / "m.jsonl")
 
 
 def test_a_meeting_in_which_no_two_hold_the_floor_gives_nothing(
-    corpus: Path, capsys: pytest.CaptureFixture[str]
+    corpus: Path, complaint: Callable[..., str]
 ) -> None:
     write(
         corpus / "words" / "ES2002a.C.words.xml",
         words_xml("C", [word(10 * i + 7, 10 * i + 9, "no") for i in range(14)]),
     )
-    assert main(["manifest", "ami", str(corpus), "--out", str(corpus.parent / "m.jsonl")]) == 2
-    assert "expected dialogues of two people, got none in 1 recordings" in capsys.readouterr().err
+    assert "expected dialogues of two people, got none in 1 recordings" in complaint(
+        "manifest", "ami", corpus, "--out", corpus.parent / "m.jsonl"
+    )

@@ -1,9 +1,9 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from turnstream.cli import main
 from turnstream.models.dialogues.loading import load_audio
 
 from .making import listed, spoken, words, write, write_audio
@@ -69,9 +69,8 @@ def test_a_call_is_stereo_with_its_turns_on_the_right_channel(corpus: Path) -> N
     ],
 )
 def test_what_is_missing_or_broken_is_named(
-    name: str, text: str | None, message: str, corpus: Path, capsys: pytest.CaptureFixture[str]
+    name: str, text: str | None, message: str, corpus: Path, complaint: Callable[..., str]
 ) -> None:
     (path,) = corpus.rglob(name)
     path.unlink() if text is None else path.write_text(text)
-    assert main(["manifest", "candor", str(corpus), "--out", str(corpus.parent / "m.jsonl")]) == 2
-    assert message in capsys.readouterr().err
+    assert message in complaint("manifest", "candor", corpus, "--out", corpus.parent / "m.jsonl")

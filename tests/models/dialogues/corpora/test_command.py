@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -84,12 +85,9 @@ def test_bad_input_is_one_line_and_exit_code_2(
     message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    complaint: Callable[..., str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     call(tmp_path / "calls", "one")
     (tmp_path / "empty").mkdir()
-    assert main(["manifest", *arguments, "--out", "m.jsonl"]) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
+    assert message in complaint("manifest", *arguments, "--out", "m.jsonl")

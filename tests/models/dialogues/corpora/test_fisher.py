@@ -1,8 +1,8 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from turnstream.cli import main
 from turnstream.models.dialogues import annotation
 
 from .making import listed, spoken, voices, words, write, write_sphere
@@ -94,9 +94,8 @@ def test_a_caller_without_a_pin_is_somebody_of_this_call_alone(corpus: Path) -> 
     ],
 )
 def test_what_is_missing_or_broken_is_named(
-    name: str, text: str | None, message: str, corpus: Path, capsys: pytest.CaptureFixture[str]
+    name: str, text: str | None, message: str, corpus: Path, complaint: Callable[..., str]
 ) -> None:
     (path,) = corpus.rglob(name)
     path.unlink() if text is None else path.write_text(text)
-    assert main(["manifest", "fisher", str(corpus), "--out", str(corpus.parent / "m.jsonl")]) == 2
-    assert message in capsys.readouterr().err
+    assert message in complaint("manifest", "fisher", corpus, "--out", corpus.parent / "m.jsonl")

@@ -1,9 +1,8 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from turnstream.cli import main
 
 from .making import listed, spoken, words, write, write_audio
 
@@ -98,12 +97,10 @@ def test_words_say_who_spoke_with_the_corrected_text(corpus: Path) -> None:
     ],
 )
 def test_what_is_missing_or_broken_is_named(
-    name: str, text: str | None, message: str, corpus: Path, capsys: pytest.CaptureFixture[str]
+    name: str, text: str | None, message: str, corpus: Path, complaint: Callable[..., str]
 ) -> None:
     path = corpus / "data" / name
     path.unlink() if text is None else path.write_text(text)
-    assert (
-        main(["manifest", "harpervalley", str(corpus), "--out", str(corpus.parent / "m.jsonl")])
-        == 2
+    assert message in complaint(
+        "manifest", "harpervalley", corpus, "--out", corpus.parent / "m.jsonl"
     )
-    assert message in capsys.readouterr().err

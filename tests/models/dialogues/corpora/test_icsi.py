@@ -1,8 +1,7 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from turnstream.cli import main
 
 from .making import listed, spoken, words, write, write_audio
 
@@ -108,9 +107,8 @@ def test_a_last_word_without_times_leaves_out_what_follows(corpus: Path) -> None
     ],
 )
 def test_what_is_missing_or_broken_is_named(
-    name: str, text: str | None, message: str, corpus: Path, capsys: pytest.CaptureFixture[str]
+    name: str, text: str | None, message: str, corpus: Path, complaint: Callable[..., str]
 ) -> None:
     (path,) = corpus.rglob(name)
     path.unlink() if text is None else path.write_text(text)
-    assert main(["manifest", "icsi", str(corpus), "--out", str(corpus.parent / "m.jsonl")]) == 2
-    assert message in capsys.readouterr().err
+    assert message in complaint("manifest", "icsi", corpus, "--out", corpus.parent / "m.jsonl")

@@ -1,8 +1,7 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from turnstream.cli import main
 
 from .making import listed, spoken, words, write, write_audio
 
@@ -56,14 +55,11 @@ def test_two_mono_files_are_giver_and_follower(corpus: Path) -> None:
     assert spoken(dialogue) == [GIVER, FOLLOWER]
 
 
-def test_channels_that_are_alike_are_refused(
-    corpus: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_channels_that_are_alike_are_refused(corpus: Path, complaint: Callable[..., str]) -> None:
     write_audio(corpus / "q1ec1.mix.wav", [GIVER + FOLLOWER, GIVER + FOLLOWER], 5.0, 20000)
-    assert main(["manifest", "maptask", str(corpus), "--out", str(corpus.parent / "m.jsonl")]) == 2
     assert (
         "q1ec1.mix.wav: expected one speaker on each channel, got channels that differ by 0."
-        in capsys.readouterr().err
+        in complaint("manifest", "maptask", corpus, "--out", corpus.parent / "m.jsonl")
     )
 
 
@@ -79,10 +75,9 @@ def test_channels_that_are_alike_are_refused(
     ],
 )
 def test_what_is_missing_or_broken_is_named(
-    text: str | None, message: str, corpus: Path, capsys: pytest.CaptureFixture[str]
+    text: str | None, message: str, corpus: Path, complaint: Callable[..., str]
 ) -> None:
     write_audio(corpus / "q1ec1.mix.wav", [GIVER, FOLLOWER], 5.0, 20000)
     path = corpus / "maptaskv2-1" / "Data" / "timed-units" / "q1ec1.f.timed-units.xml"
     path.unlink() if text is None else path.write_text(text)
-    assert main(["manifest", "maptask", str(corpus), "--out", str(corpus.parent / "m.jsonl")]) == 2
-    assert message in capsys.readouterr().err
+    assert message in complaint("manifest", "maptask", corpus, "--out", corpus.parent / "m.jsonl")

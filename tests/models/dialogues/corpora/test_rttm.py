@@ -1,8 +1,7 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from turnstream.cli import main
 
 from .making import listed, spoken, write, write_audio
 
@@ -81,11 +80,10 @@ def test_two_names_in_all_are_roles_and_more_are_people(corpus: Path) -> None:
     ],
 )
 def test_what_is_missing_or_broken_is_named(
-    name: str, text: str, message: str, corpus: Path, capsys: pytest.CaptureFixture[str]
+    name: str, text: str, message: str, corpus: Path, complaint: Callable[..., str]
 ) -> None:
     write(corpus / name, text)
-    assert main(["manifest", "rttm", str(corpus), "--out", str(corpus.parent / "m.jsonl")]) == 2
-    assert message in capsys.readouterr().err
+    assert message in complaint("manifest", "rttm", corpus, "--out", corpus.parent / "m.jsonl")
 
 
 def test_a_broken_file_can_be_left_out_alone(
@@ -106,23 +104,9 @@ def test_a_broken_file_can_be_left_out_alone(
 
 
 def test_two_files_of_the_same_name_are_both_named(
-    corpus: Path, capsys: pytest.CaptureFixture[str]
+    corpus: Path, complaint: Callable[..., str]
 ) -> None:
     again = write(corpus / "more" / "calls.rttm", lines("four"))
-    assert (
-        main(
-            [
-                "manifest",
-                "rttm",
-                str(corpus),
-                "--out",
-                str(corpus.parent / "m.jsonl"),
-                "--skip-broken",
-            ]
-        )
-        == 2
-    )
-    assert (
-        f"{again}: expected every file name once, got the same at {corpus / 'calls.rttm'}\n"
-        in capsys.readouterr().err
-    )
+    words = ["rttm", corpus, "--out", corpus.parent / "m.jsonl", "--skip-broken"]
+    line = f"{again}: expected every file name once, got the same at {corpus / 'calls.rttm'}"
+    assert complaint("manifest", *words).endswith(line)

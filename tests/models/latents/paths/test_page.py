@@ -325,6 +325,7 @@ CURVE = """(() => {{
 }})()"""
 LEGEND = "[...document.querySelectorAll('#legend .entry')].map((e) => e.innerText.trim())"
 
+
 @asynccontextmanager
 async def shown_page(
     browser: str, page: Path, ready: str = "page.plane.look"
