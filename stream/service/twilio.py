@@ -42,8 +42,9 @@ RELAY_PATH = "/v1/twilio"
 CALLS_PATH = "/v1/calls"
 
 _MAX_LISTENERS = 8
-Calls = dict[tuple[bytes | None, str], "TwilioDialect"]  # by token, and SID of call or stream
 _FORMAT = {"sample_rate": str(RATE_HZ), "channels": "2", "encoding": "mulaw"}
+
+Calls = dict[tuple[bytes | None, str], "TwilioDialect"]  # by token, and SID of call or stream
 
 
 def parse_relay_query(query: str) -> StreamSettings:
@@ -260,8 +261,7 @@ class TelephonePaths:
         if not self._may_open(connection, request, request.headers, query):
             return
         try:
-            settings = parse_relay_query(query)
-            settings = settings.resolved(self._policies)
+            settings = parse_relay_query(query).resolved(self._policies)
         except ProtocolError as error:
             self._refuse(connection, http.HTTPStatus.BAD_REQUEST, str(error))
             return
