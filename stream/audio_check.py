@@ -1,6 +1,7 @@
 """Detects audio that is not what it claims to be, and reports each problem once.
 
-Each channel is checked at its declared rate, before resampling, in windows of 64 ms:
+Each channel is checked at its declared rate, before resampling, in windows of 64 ms
+(`channel_check.py` has the rules of one channel):
 
     silent       the user's channel has been all zeros for 5 s
     dc_offset    the mean over 5 s is more than 1 % of full scale away from zero
