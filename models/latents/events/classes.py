@@ -155,7 +155,7 @@ def compare_classes(
     found: list[ClassLoss] = []
     for name, some in classes.items():
         judged = past.judge(baseline[some], network[some], readings.only(some))
-        loss, better = judged.loss.value, judged.loss_gained
+        loss, better = judged["loss"].value, judged["loss_gained"]
         found.append(ClassLoss(name, int(some.sum()), loss - better.value, loss, better))
     return found
 
