@@ -154,7 +154,7 @@ def describe(found: Table, silences: Readings, moments: int) -> str:
         past_s = max(baselines, key=lambda past_s: baselines[past_s]["auc"].value)
         auc, lost, loss = (baselines[past_s][name] for name in ("auc", "auc_lost", "loss"))
         figures["best logistic regression on the last frames of other dialogues (dashed)"] = (
-            f"AUC {ranged(auc)} with {past_s:g} s, the network's less it {ranged(lost)}, log-loss "
+            f"AUC {ranged(auc)} with {past_s:g} s, the network's minus it {ranged(lost)}, log-loss "
             f"{loss.value:.2f} nats"
         )
     else:
