@@ -47,12 +47,12 @@ const kit = (() => {
       ...(titles.length ? [line("th", titles)] : []), ...rows.map((cells) => line("td", cells)));
   }
 
-  /** Other options for a menu: [value, words] or [value, words, heading]. */
+  /** Other options for a menu: [value, words, heading]; without words the value is said. */
   function fill(menu, options, value) {
     menu.replaceChildren();
     menu.values = options.map(([option]) => option);
     const headings = {};
-    for (const [name, words, heading] of options) {
+    for (const [name, words = `${name}`, heading] of options) {
       const at = heading ? (headings[heading] ??= element(menu, "optgroup", { label: heading }))
         : menu;
       element(at, "option", { value: name }, words);
@@ -63,7 +63,7 @@ const kit = (() => {
   /** A line of controls. Each is `to` set the value of `state` of this name, after which `act` is
    *  called, or is a function of its value. */
   class Controls {
-    constructor(parent, { state = {}, act, ...attributes } = {}) {
+    constructor(parent, { state = {}, act = () => undefined, ...attributes } = {}) {
       Object.assign(this, { state, act });
       this.bar = element(parent, "div", { className: "controls", ...attributes });
     }

@@ -22,7 +22,7 @@ const page = (() => {
     found.view = view;
     shared.hidden.clear();
     views.forEach((other, i) => {
-      for (const part of [other.controls, other.below]) if (part) part.hidden = other !== view;
+      other.controls.hidden = other !== view;
       buttons[i].hidden = views.length < 2;
       buttons[i].setAttribute("aria-pressed", String(other === view));
     });

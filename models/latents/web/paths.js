@@ -43,8 +43,7 @@ const pathsView = contents.paths && (() => {
   const ofEvents = new kit.Controls(controls, { state, act });
   ofEvents.choice("path-whose", "State of", [[[0], "the speaker before it"], [[1], "the listener"],
     [[0, 1], "both"]], "whose");
-  const groupMenu = ofEvents.choice("group", "Group by", groups.map((name) => [name, name]),
-    "group");
+  const groupMenu = ofEvents.choice("group", "Group by", groups.map((name) => [name]), "group");
   ofEvents.choice("split", "Split", [["all", "all together"], ["apart", "each apart"],
     ...splits.map((split) => [`of ${split}`, splitName(split)])], "split");
   const partsMenu = ofEvents.choice("parts", "Draw", [["time means", "paths by time, and means"],
@@ -73,9 +72,6 @@ const pathsView = contents.paths && (() => {
   const mistakesButton = picking.button("mistakes", "", () =>
     select(mistakes().map((p) => keyOf(p, state.whose[0]))), { hidden: !hasPrediction });
   const words = element(controls, "p", { id: "words" });
-  const below = element(kit.view, "div");
-  element(below, "p", { className: "note" }, lacking && "Cannot be grouped by what is the same of "
-    + `all events, or unknown: ${lacking}.`);
 
   const times = () => Array.from(shown().paths.times_s);
   const lastOf = (p) => shown().paths.last[p];
@@ -135,7 +131,8 @@ const pathsView = contents.paths && (() => {
 
   function eventPanels() {
     const found = facets();
-    words.textContent = found.map(wordsOf.facetWords).join(" ");
+    words.textContent = `${found.map(wordsOf.facetWords).join(" ")} The same of all events, or `
+      + `unknown, and so no groups: ${lacking || "nothing"}.`;
     nearestButton.disabled = !chosen().length;
     mistakesButton.textContent = `select the mistakes (${mistakes().length} of `
       + `${inSplit().filter((p) => known(list[p].correct)).length})`;
@@ -154,10 +151,9 @@ const pathsView = contents.paths && (() => {
 
   function draw(plane) {
     const whole = state.view === "conversation";
-    for (const part of [ofEvents.bar, picking.bar, below]) part.hidden = whole;
+    ofEvents.bar.hidden = picking.bar.hidden = whole;
     ofConversation.bar.hidden = !whole;
-    groupMenu.disabled = state.view === "mistakes";
-    partsMenu.disabled = state.view === "mistakes";
+    groupMenu.disabled = partsMenu.disabled = state.view === "mistakes";
     entries.clear();
     const panels = whole ? conversationPanels() : eventPanels();
     const picked = panels.flatMap(({ layers }) => layers).filter((layer) => layer.pick);
@@ -193,7 +189,7 @@ const pathsView = contents.paths && (() => {
   const follows = (key) => state.view !== "conversation" && rowOf(key) !== undefined;
 
   return {
-    name: "paths", words: "Paths", controls, below, state, draw, item, near, follows,
+    name: "paths", words: "Paths", controls, state, draw, item, near, follows,
     start: () => (state.view === "conversation"
       ? go({ number: conversation.number, speaker: 0, frame: Math.round(state.from * rate) })
       : goEvent(paths.events[0])),

@@ -17,8 +17,8 @@ class Plane {
   constructor(holder, { textOf, onPick, onLasso }) {
     Object.assign(this, { textOf, onPick, onLasso, panels: [], hits: [], marked: [], chosen: [],
       lasso: null, state: { drag: "move" } });
-    const bar = new kit.Controls(holder, { state: this.state, act: () => undefined });
-    bar.choice("drag", "Drag to", [["move", "move"], ["lasso", "select (lasso)"]], "drag");
+    const bar = new kit.Controls(holder, { state: this.state });
+    bar.choice("drag", "Drag to", [["move"], ["lasso", "select (lasso)"]], "drag");
     for (const [id, words, by] of [["closer", "+", 1.4], ["farther", "−", 1 / 1.4]])
       bar.button(id, words, () => this.zoomAt(by), { title: id });
     bar.button("whole", "whole", () => (this.reset(), this.render()));

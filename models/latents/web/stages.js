@@ -31,13 +31,12 @@ const stagesView = contents.stages && (() => {
   const forth = bar.button("stage-forth", "▶", () => step(1), { title: "one stage on (right)" });
   const slider = bar.slide("stage", "stage", [0, 1, "any"], "at");
   const stageName = element(bar.bar, "output", { id: "stage-name", style: "min-width: 8em" });
-  bar.choice("speed", "speed", [0.5, 1, 2, 4].map((speed) => [speed, speed]),
-    (speed) => (state.speed = speed)).value = 1;
+  bar.choice("speed", "speed", [[0.5], [1], [2], [4]], (v) => (state.speed = v)).value = 1;
   const compare = bar.choice("compare", "show", [[false, "one stage"],
     [true, "two stages side by side"]], "compare");
   const second = new kit.Controls(body, { state, act });
   const labelMenu = second.choice("stage-colour", "colour", [], "label");
-  const dimsMenu = second.choice("stage-dims", "dimensions", [[2, "2"], [3, "3"]],
+  const dimsMenu = second.choice("stage-dims", "dimensions", [[2], [3]],
     (dims) => ((state.dims = dims), place(), act()));
   const find = element(null, "input", { id: "find", type: "search", size: 14,
     placeholder: "text of a point" });
@@ -66,8 +65,8 @@ const stagesView = contents.stages && (() => {
       label: names.find(tells) ?? names[0] ?? "" });
     slider.max = data.names.length - 1;
     compare.value = false;
-    kit.fill(labelMenu, [...names.map((name) => [name, name]), ["", "nothing"],
-      [CLUSTER, CLUSTER]], state.label);
+    kit.fill(labelMenu, [...names, CLUSTER].map((name) => [name]).concat([["", "nothing"]]),
+      state.label);
     for (const menu of sides) kit.fill(menu, data.names.map((name, i) => [i, name]),
       state[menu.id]);
     dimsMenu.parentElement.hidden = !data.states || data.placed;

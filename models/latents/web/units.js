@@ -32,7 +32,7 @@
   kit.element(kit.view, "h2", {}, "All units");
   const state = { layer: layers[0] };
   new kit.Controls(kit.view, { state, act: draw }).choice("layer", "layer",
-    layers.map((layer) => [layer, layer]), "layer");
+    layers.map((layer) => [layer]), "layer");
   const chart = kit.element(kit.view, "div", { className: "chart" });
   const names = rows.filter((row) => row.layer === layers[0]).map((row) => row.target);
   const shown = kit.range(names.length)
