@@ -110,11 +110,6 @@ def signed_log(values: Any) -> Any:
     return np.sign(values) * np.log1p(np.abs(values))
 
 
-def signed_exp(values: Any) -> Any:
-    """The inverse of `signed_log`."""
-    return np.sign(values) * np.expm1(np.abs(values))
-
-
 def gather_paths(
     collection: Collection,
     projections: Sequence[SavedEmbedding],
