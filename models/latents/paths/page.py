@@ -213,8 +213,8 @@ def gather(
             for projection, put, track in zip(projections, puts, tracks, strict=True)
         ],
     }
-    shifts, at = np.concatenate(p_shift), np.concatenate(read)
-    contents |= points_section(collection, sample, shifts, events, at)
+    sample["p_shift"] = np.concatenate(p_shift)
+    contents |= points_section(collection, sample, events, np.concatenate(read))
     caption = points_in_words(collection, contents, len(silences(events)), every)
     caption += f" {quality_of(collection).in_words()}"
     if first is not None:

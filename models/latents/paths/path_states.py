@@ -110,11 +110,6 @@ def signed_log(values: Any) -> Any:
     return np.sign(values) * np.log1p(np.abs(values))
 
 
-def signed_exp(values: Any) -> Any:
-    """The inverse of `signed_log`."""
-    return np.sign(values) * np.expm1(np.abs(values))
-
-
 def gather_paths(
     collection: Collection,
     projections: Sequence[SavedEmbedding],
@@ -273,13 +268,13 @@ def _check(
     most: int,
     found: int,
 ) -> None:
-    layers = ", ".join(sorted({projection.layer for projection in projections})) or "none"
-    unknown = ", ".join(kind for kind in kinds if kind not in EVENT_KINDS) or "none"
-    frame_s, all_kinds = 1 / collection.frame_rate_hz, ", ".join(EVENT_KINDS)
-    frames = min(most, found) * collection.frame_of(before_s + after_s)
+    layers = sorted({projection.layer for projection in projections})
+    unknown = ", ".join(kind for kind in kinds if kind not in EVENT_KINDS)
+    all_kinds, frame_s = ", ".join(EVENT_KINDS), 1 / collection.frame_rate_hz
+    frames = min(most, found) * (before_s + after_s) / frame_s
     needed = {
-        f"projections of one layer, got {layers}": layers != "none" and "," not in layers,
-        f"kinds of events among {all_kinds}, got {unknown}": kinds and unknown == "none",
+        f"projections of one layer, got {', '.join(layers) or 'none'}": len(layers) == 1,
+        f"kinds of events among {all_kinds}, got {unknown or 'none'}": kinds and not unknown,
         f"paths that begin at least a frame, {frame_s:g} s, before the event, got {before_s:g} s": (
             before_s >= frame_s
         ),
@@ -288,8 +283,8 @@ def _check(
         f"at least one path, got {most}": most >= 1,
         f"at least one event among {', '.join(kinds)} to draw the path of, got none in "
         f"{collection.folder}": found,
-        f"at most {MOST_FRAMES} frames in all paths together, got {frames}: ask for fewer or "
-        "shorter ones": frames <= MOST_FRAMES,
+        f"at most {MOST_FRAMES} frames in all paths together, got {frames:.0f}: ask for fewer "
+        "or shorter ones": frames <= MOST_FRAMES,
     }
     for expected, is_so in needed.items():
         if not is_so:

@@ -28,13 +28,7 @@ CROSSING = (
 
 
 def caption_of(collection: Collection, paths: Paths, role: int) -> str:
-    """What paths show in the first projection, by what was measured of them.
-
-    Args:
-        collection: that they are from.
-        paths: to describe.
-        role: whose, index into ROLES.
-    """
+    """What paths of one of ROLES (`role`) show in the first projection, by what was measured."""
     placed, events = paths.placed[0], paths.events
     projection, points = placed.projection, placed.last_points(role)
     silences = all(event.kind in SILENCES for event in events)

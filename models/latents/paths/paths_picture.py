@@ -29,7 +29,6 @@ from .path_states import (
     ROLES,
     gather_paths,
     mean_path,
-    signed_exp,
     signed_log,
     stretch_of,
 )
@@ -283,18 +282,18 @@ def _set_axes(panel: Any, title: str, places: Floats, *, log: bool = False) -> N
     """Show all places (..., D), of every split; on the logarithmic scale name true values."""
     heading(panel, title, 10)
     panel.tick_params(labelsize=7.5)
-    shown = (signed_log(places) if log else places).reshape(-1, places.shape[-1])
-    low, high = np.nanmin(shown, axis=0), np.nanmax(shown, axis=0)
-    margin = 0.05 * np.maximum(high - low, 1e-3)
-    for name, start, end in zip("xyz", low - margin, high + margin, strict=False):
+    for name, values in zip("xyz", places.reshape(-1, places.shape[-1]).T, strict=False):
+        true = np.array([np.nanmin(values), np.nanmax(values)])
+        low, high = signed_log(true) if log else true
+        margin = 0.05 * max(high - low, 1e-3)
         getattr(panel, f"set_{name}label")(name, fontsize=8)
-        getattr(panel, f"set_{name}lim")(start, end)
+        getattr(panel, f"set_{name}lim")(low - margin, high + margin)
         if log:
-            values = [value for value in ROUND if start <= signed_log(value) <= end]
-            if len(values) < 2:  # all of it lies between two round values
-                values = signed_exp(np.linspace(start, end, 4)).round(2).tolist()
-            words = [f"{value:g}".replace("-", "−") for value in values]
-            getattr(panel, f"set_{name}ticks")(signed_log(values), words)
+            ticks = [tick for tick in ROUND if low - margin <= signed_log(tick) <= high + margin]
+            if len(ticks) < 2:  # all of it lies between two round values
+                ticks = np.linspace(true[0], true[1], 4).round(2).tolist()
+            words = [f"{tick:g}".replace("-", "−") for tick in ticks]
+            getattr(panel, f"set_{name}ticks")(signed_log(ticks), words)
 
 
 def _colourbar(panel: Any, coloured: Any, words: str) -> None:

@@ -95,29 +95,24 @@ def event_states(states: Float32, events: Sequence[Event], at: Frames) -> Float3
 
 
 def points_section(
-    collection: Collection,
-    sample: Mapping[str, NDArray[Any]],
-    p_shift: Float32,
-    events: Sequence[Event],
-    read: Frames,
+    collection: Collection, sample: Mapping[str, Any], events: Sequence[Event], read: Frames
 ) -> dict[str, Any]:
     """What a page shows of points in every projection.
 
     Args:
         collection: that they are of.
-        sample: N rows, with labels of one's own.
-        p_shift: of each, (N,).
+        sample: N rows, with `p_shift` and labels of one's own.
         events: E of them.
         read: frame of each at WHEN_S, (E, W).
     """
+    numbers = ("vad", "p_next", "p_shift", "time_s")
     return {
         "points": {
             "number": sample["number"],
             "frame": sample["frame"],
             "speaker": sample["speaker"].astype(np.uint8),
             "situation": situation_numbers(sample["situation"]),
-            **{name: sample[name].astype(np.float32) for name in ("vad", "p_next", "time_s")},
-            "p_shift": p_shift,
+            **{name: sample[name].astype(np.float32) for name in numbers},
         },
         "labels": {name: coded_label(sample[name]) for name in collection.labels},
         "event_frames": read,

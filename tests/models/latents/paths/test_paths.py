@@ -24,7 +24,6 @@ from turnstream.models.latents.paths.path_states import (
     mean_path,
     nearest_paths,
     predicted_class,
-    signed_exp,
     signed_log,
     stretch_of,
     true_class,
@@ -78,17 +77,6 @@ def page(
     return explorer(tiny_collection, [flat, deep], out, opens="paths", sound_minutes=0.4).path
 
 
-class Other(Collection):
-    """A collection with other events."""
-
-    def __init__(self, folder: Path, *events: Event) -> None:
-        super().__init__(folder)
-        self._events = list(events)
-
-    def events(self, *kinds: str) -> list[Event]:
-        return self._events
-
-
 def run(*words: str | Path) -> int:
     parser = argparse.ArgumentParser()
     view.add_arguments(parser)
@@ -98,11 +86,10 @@ def run(*words: str | Path) -> int:
 # ---- states ----
 
 
-def test_the_scale_is_odd_monotonous_and_can_be_undone() -> None:
+def test_the_scale_is_odd_and_opens_up_what_lies_near_zero() -> None:
     values = np.array([-20.0, -1.0, -0.01, 0.0, 0.01, 1.0, 20.0])
     expected = [-np.log(21), -np.log(2), -np.log(1.01), 0, np.log(1.01), np.log(2), np.log(21)]
     np.testing.assert_allclose(signed_log(values), expected)
-    np.testing.assert_allclose(signed_exp(signed_log(values)), values, rtol=1e-12)
 
 
 def test_paths_are_the_collections_windows_placed(
@@ -131,11 +118,11 @@ def test_the_last_point_is_the_state_in_which_the_decision_is_read(
 
 
 def test_an_event_that_is_over_before_the_decision_is_read_at_its_end(
-    tiny_collection: Collection, flat: SavedEmbedding
+    gathered: Gathered, paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shift = tiny_collection.events("shift")[0]
-    short = replace(shift, end_s=shift.start_s + 0.1)
-    placed = gather_paths(Other(tiny_collection.folder, short), [flat]).placed[0]
+    short = replace(paths.events[0], end_s=paths.events[0].start_s + 0.1)
+    monkeypatch.setattr(Collection, "events", lambda *_: [short])
+    placed = gathered().placed[0]
     assert placed.times_s[placed.last[0]] == pytest.approx(0.1)
 
 
@@ -234,8 +221,7 @@ def test_mistakes_are_counted_in_each_split_apart() -> None:
 def test_the_caption_says_how_few_there_are(
     tiny_collection: Collection, gathered: Gathered
 ) -> None:
-    one = gathered(most=1)
-    said = caption_of(tiny_collection, one, 0)
+    said = caption_of(tiny_collection, gathered(most=1), 0)
     assert "1 path in 1 dialogue" in said
     assert "so there is nothing to tell apart" in said
     assert f"drawn at random from: {len(gathered().events)}" in said
@@ -253,6 +239,8 @@ def test_the_caption_says_how_few_there_are(
         ({"after_s": 0.1}, "when the decision is read"),
         ({"most": 0}, "at least one path"),
         ({"before_s": 1e6}, "ask for fewer or shorter"),
+        ({"before_s": float("nan")}, "at least a frame"),
+        ({"after_s": float("inf")}, "got inf: ask for fewer or shorter"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(
@@ -263,10 +251,11 @@ def test_what_cannot_be_drawn_is_refused(
 
 
 def test_without_events_there_is_one_clear_error(
-    tiny_collection: Collection, flat: SavedEmbedding
+    gathered: Gathered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Collection, "events", lambda *_: [])
     with pytest.raises(ConfigError, match="expected at least one event among shift, hold"):
-        gather_paths(Other(tiny_collection.folder), [flat])
+        gathered()
 
 
 def test_a_part_of_a_conversation_must_lie_in_it(tiny_collection: Collection) -> None:
