@@ -25,14 +25,12 @@ from .targets import COLUMNS, TARGETS, Flags, Floats, Target, find_targets, stre
 LIMIT = 2000  # frames of each answer, target and half
 SHIFTS = 20  # searches by chance
 BLOCKS = 10  # of a single dialogue, which become the halves in turn
-# stretches of each answer in each half, for a score; of an amount, stretches above and below its
-# median
-LEAST = 3
+LEAST = 3  # stretches of each answer in each half, for a score (amounts: above the median or not)
 FEW = 20  # stretches in both halves together, for a score that is not called rough
 LEVEL = 0.95  # of the searches by chance, how many stay below the level that a unit must exceed
 TURNED = (0.1, 0.9)  # by which shares of a dialogue targets are turned round
 
-Halves = Sequence[NDArray[np.int64]]  # the half of every frame, (T,) of each dialogue
+Halves = Sequence[NDArray[np.integer]]  # the half of every frame, (T,) of each dialogue
 Rows = dict[str, NDArray[Any]]
 Rng = np.random.Generator
 
@@ -237,7 +235,7 @@ def _halves(collection: Collection) -> Halves:
     lengths = [collection.frame_count(number) for number in range(len(collection.dialogues))]
     if len(lengths) == 1:
         return [np.arange(lengths[0]) * BLOCKS // max(lengths[0], 1) % 2]
-    halves, sums = [np.zeros(length, np.int64) for length in lengths], [0, 0]
+    halves, sums = [np.zeros(length, np.int8) for length in lengths], [0, 0]
     for number in np.argsort(-np.array(lengths), kind="stable"):
         half = int(sums[1] < sums[0])
         halves[number][:] = half
