@@ -49,11 +49,6 @@ def test_windows_put_the_speaker_before_the_event_first_and_end_with_the_dialogu
     assert np.isnan(found[-1, -1]).all()  # 6 s after the last shift there is nothing
 
 
-def test_windows_of_a_number_have_no_width(tiny_collection: Collection) -> None:
-    found, _ = tiny_collection.windows(tiny_collection.events("hold"), "p_next", 0.2, 0.2)
-    assert found.shape == (6, 20, 2)
-
-
 def test_a_sample_holds_rare_situations_and_is_the_same_for_a_seed(
     tiny_collection: Collection,
 ) -> None:

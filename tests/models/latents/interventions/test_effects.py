@@ -43,9 +43,8 @@ class Planted:
             cell.weight_hh_l0[:, IDLE] = 0.0  # pyright: ignore[reportIndexIssue]
         save_checkpoint(model, folder / "run")
         self.model = load_network(folder / "run")
-        self.collection = collect(
-            self.model, "planted", read_source(manifest), folder / "collection"
-        )
+        dialogues = read_source(manifest)
+        self.collection = collect(self.model, "planted", dialogues, folder / "collection")
         self.windows = silence_windows(self.model, self.collection, before_s=0.4)
         self.source = ["latents", "intervene", str(folder / "collection")]
         self.command = [*self.source, "--model", str(folder / "run")]
@@ -184,19 +183,15 @@ def test_the_command_writes_the_effect_at_every_silence(
     ],
 )
 def test_what_cannot_be_done_is_one_clear_line(
-    options: str,
-    complaint: str,
-    planted: Planted,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    options: str, complaint: str, planted: Planted, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*planted.command, *options.split(), "--out", str(tmp_path / "i.png")]) == 2
+    assert main([*planted.command, *options.split()]) == 2
     assert complaint in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_states_of_another_network_are_refused(
-    planted: Planted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    planted: Planted, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*planted.source, "--out", str(tmp_path / "i.png")]) == 2
+    assert main(planted.source) == 2
     said = "expected a collection of the bundled model, got one of planted; give its --model"
     assert said in capsys.readouterr().err
