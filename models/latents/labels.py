@@ -30,14 +30,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ...stream.errors import ConfigError
-from .collection import COLUMNS, LABELS, LABELS_RESERVED, Collection, by_frame, file_of
+from .collection import COLUMNS, LABELS, LABELS_RESERVED, Collection, file_of
 from .tables import Rows, blocks, column_names, is_numeric, said, to_arrow, to_numpy
 
 TIME, SPAN = "time_s", ("begin_s", "end_s")
 MOST_CLASSES = 8  # of text, that a picture tells apart
 OTHERS, UNKNOWN = "others", "unknown"
-
-Labels = dict[str, NDArray[Any]]  # name: (T, 2), numbers or text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,11 +70,11 @@ def join_labels(collection: Collection, path: Path) -> dict[str, float]:
     number, first, last, whose = _places(collection, rows)
     columns = {name: rows.table.column(name) for name in names}
     cells = {name: label_cells(column, is_numeric(column)) for name, column in columns.items()}
-    known, frames = dict.fromkeys(names, 0), 0
+    known, frames, there = dict.fromkeys(names, 0), 0, collection.labels
     for dialogue in range(len(collection.dialogues)):
         shape = (collection.frame_count(dialogue), 2)
         frames += 2 * shape[0]
-        labels = read_labels(collection.folder, dialogue)
+        labels = collection.frames(dialogue, there)
         for name, values in cells.items():
             unknown = np.nan if values.dtype.kind == "f" else ""
             labels[name] = np.full(shape, unknown, values.dtype)
@@ -93,15 +91,6 @@ def label_cells(column: Any, is_a_number: bool) -> NDArray[Any]:
     if is_a_number:
         return to_numpy(text.cast(pa.float64()))
     return to_numpy(text.fill_null("")).astype(object)
-
-
-def read_labels(folder: Path, number: int) -> Labels:
-    """Return all labels of a dialogue in a collection, (T, 2) by name."""
-    path = file_of(folder, LABELS, number)
-    if not path.is_file():
-        return {}
-    table = pq.read_table(path)
-    return {name: by_frame(to_numpy(table.column(name))) for name in table.column_names}
 
 
 def write_labels(folder: Path, number: int, labels: Mapping[str, NDArray[Any]]) -> None:

@@ -82,8 +82,7 @@ class Rows:
 
 def column_names(path: Path) -> tuple[str, ...]:
     """Return the names of a file's columns; ConfigError if it is no table or two are the same."""
-    first = next(blocks(path), None)
-    names = () if first is None else tuple(first.column_names)
+    names = tuple(next(blocks(path), pa.table({})).column_names)
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(f"{path}: expected columns of different names, got {twice[0]!r} twice")
     return names

@@ -12,7 +12,7 @@ from turnstream.cli import main
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.exchange import export
 from turnstream.models.latents.importing import import_table
-from turnstream.models.latents.labels import join_labels, read_labels
+from turnstream.models.latents.labels import join_labels
 from turnstream.stream.errors import ConfigError
 
 
@@ -95,7 +95,7 @@ def test_an_import_keeps_every_column(tmp_path: Path) -> None:
     path = written(tmp_path, ",frame,speaker,d0,mood,load", *rows)
     collection = import_table(path, tmp_path / "again", rate_hz=10)
     assert collection.labels == ("mood", "load")
-    labels = read_labels(collection.folder, 0)
+    labels = collection.frames(0, collection.labels)
     assert labels["mood"].tolist() == [["", ""], ["sad", "sad"], ["sad", "sad"]]
     assert labels["load"].tolist() == [[0.5, 0.5], [1.5, 1.5], [2.5, 2.5]]
 
