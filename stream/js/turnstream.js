@@ -1,62 +1,73 @@
-// A client of a turnstream server, for browsers and for Node 22 and later. PROTOCOL.md is the wire format.
+// A client of a turnstream server, for browsers and for Node 22 and later. PROTOCOL.md is the wire
+// format.
 //
 //   const client = new TurnstreamClient("ws://127.0.0.1:8765", { sampleRate: 16000, channels: 1 });
-//   client.on("end_of_turn", ({ speaker, time_s }) => console.log(speaker, "has finished at", time_s));
+//   client.on("end_of_turn", ({ speaker, time_s }) => {
+//     console.log(speaker, "has finished at", time_s);
+//   });
 //   await client.connect();
-//   client.pushAudio(samples);           // Float32Array or Int16Array, interleaved when there are two channels
+//   client.pushAudio(samples); // Float32Array or Int16Array, interleaved if there are two channels
 //   const { frames } = await client.close();
 //
-// A lost connection is resumed by itself while the server keeps the session: what the server has not received is sent again, and it
-// sends what we have not received, so that nothing is lost and nothing comes twice. A browser cannot read pings; that the server has
-// a message is known from its predictions, which tell how much audio it has heard. If the server saves its sessions, it may die, and
-// only what it says is saved is forgotten.
+// A lost connection is resumed by itself while the server keeps the session: what the server has
+// not received is sent again, and it sends what we have not received, so that nothing is lost and
+// nothing comes twice. A browser cannot read pings; that the server has a message is known from its
+// predictions, which tell how much audio it has heard. If the server saves its sessions, it may
+// die, and only what it says is saved is forgotten.
+
+import { BYTES_A_SAMPLE, encode, parseLatents, size, TurnstreamError, why } from "./wire.js";
+
+export { TurnstreamError };
 
 const STREAM_PATH = "/v1/stream";
-const EVENTS = ["start_of_turn", "eager_end_of_turn", "turn_resumed", "end_of_turn", "backchannel", "interruption"];
-const LATENT_KINDS = { 1: "latent", 2: "latent_speaker" };
-const LATENT_HEADER_BYTES = 20;
-const BYTES_A_SAMPLE = { pcm_s16le: 2, pcm_f32le: 4 };
-const MAX_KEPT_BYTES = 32 * 2 ** 20; // of what may have to be sent again; beyond it a lost connection cannot be resumed
-const RETRY_MS = [100, 250, 500, 1000, 2000]; // before the next attempt to resume; the last one again and again
-const DEAD_MS = 5000; // without an answer to live audio, after which a connection that seems open is replaced
-const RESUMABLE = [1006, 1011, 1012, 1013]; // close codes of a connection that broke (1006: without any), not of a session that ended
-
-/**
- * Why there is no session, or none any more: `code` is the server's, or unreachable, refused, unreachable_or_refused, lost,
- * gone (the server does not know the session any more), shutdown (it is being stopped) or closed.
- */
-export class TurnstreamError extends Error {
-  constructor(code, message) {
-    super(message);
-    this.name = "TurnstreamError";
-    this.code = code;
-  }
-}
+const EVENTS = [
+  "start_of_turn", "eager_end_of_turn", "turn_resumed",
+  "end_of_turn", "backchannel", "interruption",
+];
+// Of what may have to be sent again; beyond it a lost connection cannot be resumed.
+const MAX_KEPT_BYTES = 32 * 2 ** 20;
+// Before the next attempt to resume; the last one again and again.
+const RETRY_MS = [100, 250, 500, 1000, 2000];
+// Without an answer to live audio, after which a connection that seems open is replaced.
+const DEAD_MS = 5000;
+// Close codes of a connection that broke (1006: without any), not of a session that ended.
+const RESUMABLE = [1006, 1011, 1012, 1013];
 
 export class TurnstreamClient {
   /**
    * @param {string} url of the server, with or without /v1/stream
-   * @param {object} [settings] sampleRate (Hz), channels (1: the user; 2: user and other), encoding ("pcm_s16le" or "pcm_f32le"; of the protocol's encodings, this client sends these two),
-   *   frames ("all", "none" or N), latents ("none", "final" or "all"), policy (a preset's name; without it the server's default),
-   *   policyValues (values that replace those of the preset, such as { end_threshold: 0.8 }), token
+   * @param {object} [settings] sampleRate (Hz), channels (1: the user; 2: user and other), encoding
+   *   ("pcm_s16le" or "pcm_f32le"; of the protocol's encodings, this client sends these two),
+   *   frames ("all", "none" or N), latents ("none", "final" or "all"), policy (a preset's name;
+   *   without it the server's default), policyValues (values that replace those of the preset, such
+   *   as { end_threshold: 0.8 }), token
    */
-  constructor(url, { sampleRate = 16000, channels = 2, encoding = "pcm_s16le", frames = "all", latents = "none", policy = null, policyValues = {}, token = "" } = {}) {
+  constructor(url, {
+    sampleRate = 16000, channels = 2, encoding = "pcm_s16le", frames = "all", latents = "none",
+    policy = null, policyValues = {}, token = "",
+  } = {}) {
     if (!(encoding in BYTES_A_SAMPLE)) {
-      throw new TypeError(`encoding: expected ${Object.keys(BYTES_A_SAMPLE).join(" or ")}, got ${encoding}`);
+      const known = Object.keys(BYTES_A_SAMPLE).join(" or ");
+      throw new TypeError(`encoding: expected ${known}, got ${encoding}`);
     }
-    this.settings = { sample_rate: sampleRate, channels, encoding, frames, latents, ...(policy !== null && { policy }), ...policyValues };
+    this.settings = {
+      sample_rate: sampleRate, channels, encoding, frames, latents,
+      ...(policy !== null && { policy }), ...policyValues,
+    };
     this.token = token;
     this.begin = null; // the server's first message, once connected
     this._url = new URL(url);
     if (this._url.pathname === "/" || this._url.pathname === "") this._url.pathname = STREAM_PATH;
     this._listeners = new Map();
     this._socket = null;
-    this._received = 0; // messages of the server, `begin` the first; without resumed, saved and warnings
+    // Messages of the server, `begin` the first; without resumed, saved and warnings.
+    this._received = 0;
     this._sent = 0; // messages of ours
     this._kept = []; // those that may have to be sent again: {wire, number, end, epoch, sentAt}
     this._keptBytes = 0;
     this._forgotten = 0; // number of the last message that is not kept any more
-    this._answered = 0; // number of the last message before the one whose audio the newest prediction ended in
+    // Number of the last message before the one whose audio the newest prediction ended in.
+    this._answered = 0;
     this._samples = 0; // per channel, since the last reset
     this._epoch = 0; // resets asked for
     this._heardEpoch = 0; // resets that the server has obeyed
@@ -67,9 +78,10 @@ export class TurnstreamClient {
   }
 
   /**
-   * Listen for messages: "begin", "configured", "frame", "latent", "event" (any turn event), each event by its own name, "warning", "error",
-   * "termination", and the connection's own "lost", "resumed" and "end" (a TurnstreamError, or null after a good end).
-   * A frame has `latency_ms`: since the audio with its last sample was pushed. Returns a function that stops listening.
+   * Listen for messages: "begin", "configured", "frame", "latent", "event" (any turn event), each
+   * event by its own name, "warning", "error", "termination", and the connection's own "lost",
+   * "resumed" and "end" (a TurnstreamError, or null after a good end). A frame has `latency_ms`:
+   * since the audio with its last sample was pushed. Returns a function that stops listening.
    */
   on(type, listener) {
     if (!this._listeners.has(type)) this._listeners.set(type, new Set());
@@ -77,7 +89,10 @@ export class TurnstreamClient {
     return () => this._listeners.get(type).delete(listener);
   }
 
-  /** Open the session; gives the `begin` message or throws a TurnstreamError. Audio pushed before is sent then. */
+  /**
+   * Open the session; gives the `begin` message or throws a TurnstreamError. Audio pushed before is
+   * sent then.
+   */
   connect() {
     if (this._opened) return Promise.reject(new Error("connect: expected one call, got another"));
     return new Promise((resolve, reject) => {
@@ -86,17 +101,22 @@ export class TurnstreamClient {
     });
   }
 
-  /** Audio of any length: Float32Array in [-1, 1] or Int16Array, interleaved (user, other, user, other ...) when there are two channels. */
+  /**
+   * Audio of any length: Float32Array in [-1, 1] or Int16Array, interleaved (user, other, user,
+   * other ...) when there are two channels.
+   */
   pushAudio(samples) {
     if (!(samples instanceof Float32Array || samples instanceof Int16Array)) {
       const got = samples?.constructor?.name ?? String(samples);
       throw new TypeError(`expected samples as Float32Array or Int16Array, got ${got}`);
     }
-    if (samples.length % this.settings.channels !== 0) {
-      throw new RangeError(`expected whole samples of ${this.settings.channels} channels, got ${samples.length} values`);
+    const { channels } = this.settings;
+    if (samples.length % channels !== 0) {
+      const expected = `expected whole samples of ${channels} channels`;
+      throw new RangeError(`${expected}, got ${samples.length} values`);
     }
     if (samples.length === 0) return;
-    this._samples += samples.length / this.settings.channels;
+    this._samples += samples.length / channels;
     this._send(encode(samples, this.settings.encoding));
   }
 
@@ -107,7 +127,10 @@ export class TurnstreamClient {
     this._control({ type: "configure", ...change });
   }
 
-  /** Tell that a turn is over: speaker 0 is the user, 1 the other. The `end_of_turn` has the trigger "forced". */
+  /**
+   * Tell that a turn is over: speaker 0 is the user, 1 the other. The `end_of_turn` has the trigger
+   * "forced".
+   */
   endTurn(speaker = 0) {
     this._control({ type: "end_turn", speaker });
   }
@@ -116,7 +139,8 @@ export class TurnstreamClient {
   flush() {
     if (this.begin !== null) {
       const frame = this.settings.sample_rate / this.begin.frame_rate_hz;
-      this._samples = Math.ceil(Math.ceil(this._samples / frame) * frame); // the server pads with silence
+      // The server pads with silence.
+      this._samples = Math.ceil(Math.ceil(this._samples / frame) * frame);
     }
     this._control({ type: "flush" });
   }
@@ -133,9 +157,13 @@ export class TurnstreamClient {
     this._control({ type: "keep_alive" });
   }
 
-  /** No more audio: gives the `termination` message once everything due has come, or throws a TurnstreamError. */
+  /**
+   * No more audio: gives the `termination` message once everything due has come, or throws a
+   * TurnstreamError.
+   */
   close() {
-    if (this._ended !== null) return this._ended instanceof TurnstreamError ? Promise.reject(this._ended) : Promise.resolve(this._ended);
+    if (this._ended instanceof TurnstreamError) return Promise.reject(this._ended);
+    if (this._ended !== null) return Promise.resolve(this._ended);
     if (this._closing === null) {
       const promise = new Promise((resolve, reject) => { this._closing = { resolve, reject }; });
       this._closing.promise = promise;
@@ -149,7 +177,10 @@ export class TurnstreamClient {
     this._finish(new TurnstreamError("closed", "closed by this side"));
   }
 
-  /** Go on with the session on a new connection now, whether or not the old one seems alive. A lost connection does so by itself. */
+  /**
+   * Go on with the session on a new connection now, whether or not the old one seems alive. A lost
+   * connection does so by itself.
+   */
   resume() {
     clearTimeout(this._timer);
     if (this._ended !== null || this.begin === null || !this.begin.resume_token) return;
@@ -171,7 +202,9 @@ export class TurnstreamClient {
   }
 
   _open(url) {
-    this._leave(); // unclosed: the server closes it when the session goes on over the new one, and a close from here would end the session
+    // Unclosed: the server closes it when the session goes on over the new one, and a close from
+    // here would end the session.
+    this._leave();
     const socket = new WebSocket(url);
     socket.binaryType = "arraybuffer";
     this._socket = socket;
@@ -193,11 +226,14 @@ export class TurnstreamClient {
     if (this._ended !== null) return;
     if (this.begin === null) {
       const refusal = await why(url);
-      this._finish(refusal.code === "refused" && reason ? new TurnstreamError(reason.split(":")[0], reason) : refusal);
+      const told = refusal.code === "refused" && reason;
+      this._finish(told ? new TurnstreamError(reason.split(":")[0], reason) : refusal);
     } else if (!RESUMABLE.includes(code)) {
-      this._finish(new TurnstreamError("lost", reason || `the server closed the connection (${code})`));
+      const message = reason || `the server closed the connection (${code})`;
+      this._finish(new TurnstreamError("lost", message));
     } else if (!this.begin.resume_token || !(this.begin.resume_s > 0)) {
-      this._finish(new TurnstreamError("lost", "the connection was lost, and this server does not resume sessions"));
+      const message = "the connection was lost, and this server does not resume sessions";
+      this._finish(new TurnstreamError("lost", message));
     } else {
       await this._tryAgain(url);
     }
@@ -214,15 +250,18 @@ export class TurnstreamClient {
       if (this._ended !== null) return;
       if (refusal.code.startsWith("http_4")) {
         const code = refusal.code === "http_410" ? "gone" : "lost";
-        this._finish(new TurnstreamError(code, `the connection was lost and the session cannot be resumed: ${refusal.message}`));
+        const lost = "the connection was lost and the session cannot be resumed";
+        this._finish(new TurnstreamError(code, `${lost}: ${refusal.message}`));
         return;
       }
     }
     if (now - this._lostAt > 1000 * this.begin.resume_s) {
-      this._finish(new TurnstreamError("lost", `the connection was lost for more than ${this.begin.resume_s} s`));
+      const message = `the connection was lost for more than ${this.begin.resume_s} s`;
+      this._finish(new TurnstreamError("lost", message));
       return;
     }
-    this._timer = setTimeout(() => this.resume(), RETRY_MS[Math.min(this._retry, RETRY_MS.length - 1)]);
+    const retry = Math.min(this._retry, RETRY_MS.length - 1);
+    this._timer = setTimeout(() => this.resume(), RETRY_MS[retry]);
     this._retry += 1;
   }
 
@@ -247,7 +286,9 @@ export class TurnstreamClient {
   _send(wire) {
     if (this._ended !== null) return;
     this._sent += 1;
-    const message = { wire, number: this._sent, end: this._samples, epoch: this._epoch, sentAt: performance.now() };
+    const message = {
+      wire, number: this._sent, end: this._samples, epoch: this._epoch, sentAt: performance.now(),
+    };
     this._kept.push(message);
     this._keptBytes += size(wire);
     while (this._keptBytes > MAX_KEPT_BYTES) this._forget();
@@ -257,7 +298,8 @@ export class TurnstreamClient {
 
   /** A network that went away does not close its connections; predictions that stay away tell. */
   _isDead(now) {
-    const answerable = this.settings.frames === "all" && this.begin.resume_token && this.begin.resume_s > 0;
+    const { resume_token, resume_s } = this.begin;
+    const answerable = this.settings.frames === "all" && resume_token && resume_s > 0;
     return answerable && now - this._unanswered.sentAt > DEAD_MS && now - this._heardAt > DEAD_MS;
   }
 
@@ -280,7 +322,9 @@ export class TurnstreamClient {
   /** Send everything after the server's count of our messages. */
   _sendAgain(received) {
     if (received < this._forgotten) {
-      this._finish(new TurnstreamError("lost", `the server lost messages ${received + 1} to ${this._forgotten}, which are not kept any more`));
+      const lost = `messages ${received + 1} to ${this._forgotten}`;
+      const message = `the server lost ${lost}, which are not kept any more`;
+      this._finish(new TurnstreamError("lost", message));
       return;
     }
     if (!this.begin.saves) this._forgetUpTo(received);
@@ -318,20 +362,29 @@ export class TurnstreamClient {
     }
     this._emit(message.type, message);
     if (EVENTS.includes(message.type)) this._emit("event", message);
-    if (message.type === "termination") this._finish(message.reason === "close" ? message : new TurnstreamError("shutdown", "the server is being stopped"));
+    if (message.type === "termination") {
+      const closed = message.reason === "close";
+      const shutdown = new TurnstreamError("shutdown", "the server is being stopped");
+      this._finish(closed ? message : shutdown);
+    }
     if (message.type === "error") this._finish(new TurnstreamError(message.code, message.message));
   }
 
-  /** Note what the server must have to have made this prediction; gives how long the prediction took, or null if that is not known. */
+  /**
+   * Note what the server must have to have made this prediction; gives how long the prediction
+   * took, or null if that is not known.
+   */
   _confirm(frame) {
     if (frame.frame <= this._lastFrame) this._heardEpoch += 1;
     this._lastFrame = frame.frame;
     const heard = frame.time_s * this.settings.sample_rate - 1e-6;
-    const before = ({ epoch, end }) => epoch < this._heardEpoch || (epoch === this._heardEpoch && end < heard);
+    const before = ({ epoch, end }) =>
+      epoch < this._heardEpoch || (epoch === this._heardEpoch && end < heard);
     while (this._unanswered !== undefined && before(this._unanswered)) this._answered += 1;
     if (!this.begin.saves) this._forgetUpTo(this._answered);
     const cause = this._unanswered;
-    return cause !== undefined && cause.epoch === this._heardEpoch && typeof cause.wire !== "string" ? performance.now() - cause.sentAt : null;
+    const known = cause?.epoch === this._heardEpoch && typeof cause.wire !== "string";
+    return known ? performance.now() - cause.sentAt : null;
   }
 
   /** A listener that fails is reported as uncaught; the others and the session go on. */
@@ -343,51 +396,5 @@ export class TurnstreamClient {
         queueMicrotask(() => { throw error; });
       }
     }
-  }
-}
-
-function size(wire) {
-  return typeof wire === "string" ? wire.length : wire.byteLength;
-}
-
-/** Little-endian bytes of samples. */
-function encode(samples, encoding) {
-  const bytes = BYTES_A_SAMPLE[encoding];
-  const view = new DataView(new ArrayBuffer(samples.length * bytes));
-  const scale = samples instanceof Int16Array ? 1 / 32768 : 1;
-  for (let i = 0; i < samples.length; i++) {
-    const value = samples[i] * scale;
-    if (bytes === 4) view.setFloat32(4 * i, value, true);
-    else view.setInt16(2 * i, Math.max(-32768, Math.min(32767, Math.round(value * 32768))), true);
-  }
-  return view.buffer;
-}
-
-/** {type: "latent", frame, kind, rows, columns, values}: values is a Float32Array, the user's row first. */
-function parseLatents(buffer) {
-  const view = new DataView(buffer);
-  const [rows, columns] = [view.getUint16(16, true), view.getUint16(18, true)];
-  const magic = String.fromCharCode(...new Uint8Array(buffer, 0, 4));
-  if (magic !== "TSLT" || buffer.byteLength !== LATENT_HEADER_BYTES + 4 * rows * columns) {
-    throw new TurnstreamError("bad_message", `expected latents with header TSLT, got ${buffer.byteLength} bytes that start with ${magic}`);
-  }
-  const values = new Float32Array(rows * columns);
-  for (let i = 0; i < values.length; i++) values[i] = view.getFloat32(LATENT_HEADER_BYTES + 4 * i, true);
-  return { type: "latent", frame: Number(view.getBigUint64(8, true)), kind: LATENT_KINDS[view.getUint8(5)], rows, columns, values };
-}
-
-/** A browser does not tell why a websocket was refused; the same address, asked over plain HTTP, does, if it is that of the page. */
-async function why(url) {
-  const address = new URL(url);
-  address.protocol = url.protocol === "wss:" ? "https:" : "http:";
-  if (globalThis.location && address.origin !== location.origin) {
-    return new TurnstreamError("unreachable_or_refused", `no server answers at ${url.host}, or it refuses; pages from elsewhere are not told why`);
-  }
-  try {
-    const response = await fetch(address, { cache: "no-store" });
-    if (response.status === 426) return new TurnstreamError("refused", "the server closed the connection before it began");
-    return new TurnstreamError(`http_${response.status}`, (await response.text()).trim());
-  } catch {
-    return new TurnstreamError("unreachable", `no server answers at ${url.host}`);
   }
 }

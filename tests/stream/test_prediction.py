@@ -66,7 +66,7 @@ def test_events_compare_by_value() -> None:
 def test_page_terminal_and_javascript_client_know_every_event() -> None:
     web = Path(server.__file__).parent / "web"
     client = web.parents[1] / "js" / "turnstream.js"
-    (listed,) = re.findall(r"EVENTS = \[(.*)\]", client.read_text())
+    (listed,) = re.findall(r"EVENTS = \[(.*?)\]", client.read_text(), re.DOTALL)
     assert tuple(re.findall(r'"(\w+)"', listed)) == EVENT_TYPES
     (shown,) = re.findall(r"MARKS = \{(.*?)\};", (web / "words.js").read_text(), re.DOTALL)
     assert set(re.findall(r"^ *(\w+): \[", shown, re.MULTILINE)) == set(EVENT_TYPES)

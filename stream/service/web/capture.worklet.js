@@ -1,4 +1,5 @@
-// Runs in the audio thread: hands on what flows through it in interleaved blocks. Nothing is handed on while no source plays.
+// Runs in the audio thread: hands on what flows through it in interleaved blocks. Nothing is handed
+// on while no source plays.
 
 class Capture extends AudioWorkletProcessor {
   constructor({ processorOptions: { channels, blockSamples, firstSamples } }) {
@@ -6,13 +7,16 @@ class Capture extends AudioWorkletProcessor {
     this._channels = channels;
     this._blockSamples = blockSamples;
     this._startBlock(firstSamples);
-    this.port.onmessage = () => this._post(true); // whatever is asked, the unfinished block is handed on
+    // Whatever is asked, the unfinished block is handed on.
+    this.port.onmessage = () => this._post(true);
   }
 
   process([input]) {
     if (input.length === 0) return true;
     for (let i = 0; i < input[0].length; i++) {
-      for (let channel = 0; channel < this._channels; channel++) this._block[this._filled++] = input[channel][i];
+      for (let channel = 0; channel < this._channels; channel++) {
+        this._block[this._filled++] = input[channel][i];
+      }
       if (this._filled === this._block.length) this._post(false);
     }
     return true;

@@ -1,4 +1,5 @@
-// The newest minutes of the conversation in rings of fixed size (0.8 MB): what the pictures are drawn from.
+// The newest minutes of the conversation in rings of fixed size (0.8 MB): what the pictures are
+// drawn from.
 
 const CAPACITY = 16384; // frames, 327 s: a little more than recording.js keeps
 const MAX_EVENTS = 1024;
@@ -21,7 +22,10 @@ export class History {
     this.latest = null; // frame message
     this.frameRate = 50;
     this.events.length = 0;
-    for (const ring of [...this.vad, ...this.level, ...this.decibels, this.shift, this.holder, ...this.place]) ring.fill(NaN);
+    const rings = [
+      ...this.vad, ...this.level, ...this.decibels, this.shift, this.holder, ...this.place,
+    ];
+    for (const ring of rings) ring.fill(NaN);
   }
 
   cell(frame) {
@@ -56,7 +60,8 @@ export class History {
 
   addFrame(message) {
     const cell = this.cell(message.frame);
-    for (let frame = Math.max(this.newest + 1, message.frame - CAPACITY); frame < message.frame; frame++) this._blank(this.cell(frame));
+    const first = Math.max(this.newest + 1, message.frame - CAPACITY);
+    for (let frame = first; frame < message.frame; frame++) this._blank(this.cell(frame));
     this._blank(cell);
     this.vad[0][cell] = message.vad[0];
     this.vad[1][cell] = message.vad[1];
@@ -72,7 +77,10 @@ export class History {
     for (const ring of [...this.vad, this.shift, this.holder, ...this.place]) ring[cell] = NaN;
   }
 
-  /** How loud a frame was in dB of full scale; -55 dB are drawn as 0, -12 dB as 1. Comes before its prediction. */
+  /**
+   * How loud a frame was in dB of full scale; -55 dB are drawn as 0, -12 dB as 1. Comes before its
+   * prediction.
+   */
   addLevel(frame, channel, decibels) {
     this.decibels[channel][this.cell(frame)] = decibels;
     this.level[channel][this.cell(frame)] = Math.max(0, Math.min(1, (decibels + 55) / 43)) ** 1.5;
@@ -85,7 +93,8 @@ export class History {
 
   addEvent(event) {
     const before = this.events.at(-1);
-    if (event.type === "start_of_turn" && before?.type === "interruption" && before.time_s === event.time_s) return; // whoever cuts in begins
+    const cutIn = before?.type === "interruption" && before.time_s === event.time_s;
+    if (event.type === "start_of_turn" && cutIn) return; // whoever cuts in begins
     this.events.push(event);
     if (this.events.length > MAX_EVENTS) this.events.shift();
   }
@@ -118,7 +127,8 @@ export class LevelMeter {
 
   _finishFrame() {
     for (let channel = 0; channel < 2; channel++) {
-      const power = this._squares[channel] / this._count - (this._sums[channel] / this._count) ** 2; // without the mean
+      const mean = this._sums[channel] / this._count;
+      const power = this._squares[channel] / this._count - mean ** 2; // without the mean
       this._history.addLevel(this._frame, channel, 10 * Math.log10(Math.max(0, power) + 1e-12));
       this._sums[channel] = this._squares[channel] = 0;
     }
@@ -139,7 +149,8 @@ export class Median {
   }
 
   get value() {
-    const known = this._values.subarray(0, Math.min(this._count, this._values.length)).slice().sort();
+    const count = Math.min(this._count, this._values.length);
+    const known = this._values.subarray(0, count).slice().sort();
     return known.length ? known[known.length >> 1] : null;
   }
 }

@@ -1,4 +1,5 @@
-// One speaker's lane: how loud they are, where the model hears speech, whose floor it is, and what happened.
+// One speaker's lane: how loud they are, where the model hears speech, whose floor it is, and what
+// happened.
 
 import { timeScale } from "./surface.js";
 import { MARKS } from "./words.js";
@@ -17,7 +18,8 @@ export class Lane {
     this._speaker = speaker;
     this._history = history;
     this._theme = theme;
-    this._widths = new Map(); // of words in pixels: to measure them for every picture would take too long
+    // Of words in pixels: to measure them for every picture would take too long.
+    this._widths = new Map();
   }
 
   get perSecond() {
@@ -75,19 +77,26 @@ export class Lane {
     let start = null;
     const last = Math.min(newest, Math.floor(now * frameRate));
     for (let frame = first; frame <= last + 1; frame++) {
-      const holds = frame <= last && this._history.knows(frame) && holder[this._history.cell(frame)] === this._speaker;
+      const known = frame <= last && this._history.knows(frame);
+      const holds = known && holder[this._history.cell(frame)] === this._speaker;
       if (holds && start === null) start = frame;
       if (!holds && start !== null) {
         const x = nowX - (now - start / frameRate) * perSecond;
-        context.fillRect(x, FLOOR_Y, Math.min(((frame - start) / frameRate) * perSecond, nowX - x), 2.5);
+        const width = Math.min(((frame - start) / frameRate) * perSecond, nowX - x);
+        context.fillRect(x, FLOOR_Y, width, 2.5);
         start = null;
       }
     }
   }
 
-  /** Words before their mark under the floor, in a second row where the first is taken; where both are, only the mark. */
+  /**
+   * Words before their mark under the floor, in a second row where the first is taken; where both
+   * are, only the mark.
+   */
   _events(context, now, perSecond, nowX) {
-    const words = this._placed(context, perSecond).map((word) => ({ ...word, x: nowX - (now - word.time) * perSecond }));
+    const words = this._placed(context, perSecond).map((word) => (
+      { ...word, x: nowX - (now - word.time) * perSecond }
+    ));
     const visible = words.filter(({ x, width }) => x > 0 && x - width < nowX);
     context.fillStyle = this._theme.speaker[this._speaker];
     for (const { x, row } of visible) {
@@ -108,7 +117,10 @@ export class Lane {
     }
   }
 
-  /** Every event with its row, -1 where there is no room. Reckoned from the first one on, so that no row changes as the picture slides. */
+  /**
+   * Every event with its row, -1 where there is no room. Reckoned from the first one on, so that no
+   * row changes as the picture slides.
+   */
   _placed(context, perSecond) {
     context.textBaseline = "middle";
     const ends = new Array(WORD_ROWS).fill(-Infinity); // seconds of sound
@@ -117,7 +129,8 @@ export class Lane {
       const [sign, word] = MARKS[type];
       const signWidth = this._width(context, sign, 600);
       const width = WORD_GAP + signWidth + 4 + this._width(context, word, 400) + INDENT;
-      const settled = type === "eager_end_of_turn" && own[index + 1]?.type === "end_of_turn"; // “done?” gives way to “ends”
+      // “done?” gives way to “ends”.
+      const settled = type === "eager_end_of_turn" && own[index + 1]?.type === "end_of_turn";
       const row = settled ? -1 : ends.findIndex((end) => end <= time - width / perSecond);
       if (row !== -1) ends[row] = time;
       return { time, row, sign, signWidth, word, width };

@@ -1,4 +1,5 @@
-// The page: starts and stops a conversation, and hands what the network says to the pictures.
+// The page: starts and stops a conversation, and hands what the network says to the pictures. One
+// file in spite of its length, because all of it works on `page` and the same pictures.
 
 import { showCaptions, showVerdict } from "./captions.js";
 import { acceptDrops } from "./drop.js";
@@ -17,19 +18,25 @@ import { Surface, Theme } from "./surface.js";
 import { TabClient } from "./tab_client.js";
 import { dragInTime, Timeline } from "./timeline.js";
 import { TurnstreamClient, TurnstreamError } from "./turnstream.js";
-import { eventWords, MARKS, presetWords, problemWords, shortName, SPOKEN, warningWords } from "./words.js";
+import {
+  eventWords, MARKS, presetWords, problemWords, shortName, SPOKEN, warningWords,
+} from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const WORDS_MS = 200; // between two changes of the captions: slow enough to read
 const STILL_MS = 500; // between two pictures for those who want less motion
-const LAG_S = 0.04; // the picture follows so far behind the newest prediction, so that it slides evenly
+// The picture follows so far behind the newest prediction, so that it slides evenly.
+const LAG_S = 0.04;
 const STOP_PATIENCE_MS = 3000;
-const KEEP_ALIVE_MS = 20_000; // while a recording waits; the server ends a session that says nothing for 60 s
+// While a recording waits; the server ends a session that says nothing for 60 s.
+const KEEP_ALIVE_MS = 20_000;
 
 const lessMotion = matchMedia("(prefers-reduced-motion: reduce)");
 const theme = new Theme();
 const history = new History();
-const lanes = [0, 1].map((speaker) => new Lane(new Surface($(`lane-${speaker}`)), speaker, history, theme));
+const lanes = [0, 1].map((speaker) => (
+  new Lane(new Surface($(`lane-${speaker}`)), speaker, history, theme)
+));
 const shiftChart = new ShiftChart(new Surface($("shift")), history, theme);
 const planeChart = new PlaneChart(new Surface($("plane")), history, theme);
 const judge = new Judge();
@@ -52,10 +59,15 @@ const page = {
 // ---- a conversation ----
 
 const STARTS = {
-  example: { names: ["The caller", "The agent"], open: async (context) => openRecording(context, await fetched("sample.flac"), "the example, a call to a bank (HarperValleyBank, CC BY 4.0)") },
+  example: { names: ["The caller", "The agent"], open: openExample },
   microphone: { names: ["You", "The other"], open: openMicrophone },
   talk: { names: ["You", "The page"], open: openMicrophone, talks: true },
 };
+
+async function openExample(context) {
+  const title = "the example, a call to a bank (HarperValleyBank, CC BY 4.0)";
+  return openRecording(context, await fetched("sample.flac"), title);
+}
 
 function start(button, { names, open, talks = false }) {
   page.again = () => start(button, { names, open, talks });
@@ -77,9 +89,12 @@ async function begin(button, names, open, talks) {
     say("Starting …");
     source = await open(context);
     if (number !== page.starts) throw new Overtaken();
-    client = newClient(server, { sampleRate: source.sampleRate, channels: source.channels, policy: preset() });
+    const { sampleRate, channels } = source;
+    client = newClient(server, { sampleRate, channels, policy: preset() });
     if (place.isTab) say("Loading the network into this tab …");
-    const session = { client, source, latency: new Median(), since: 0, followers: [new Follower(), new Follower()], button, recording: null };
+    const followers = [new Follower(), new Follower()];
+    const latency = new Median();
+    const session = { client, source, latency, since: 0, followers, button, recording: null };
     listen(session);
     const told = await client.connect();
     if (number !== page.starts) throw new Overtaken();
@@ -89,7 +104,8 @@ async function begin(button, names, open, talks) {
     timeline.begin(session.recording, source);
     await source.start();
     $("stop").hidden = false;
-    say(`Listening to ${source.title}.${talks ? " Speak, and the page answers when you are done." : ""}`);
+    const hint = talks ? " Speak, and the page answers when you are done." : "";
+    say(`Listening to ${source.title}.${hint}`);
   } catch (error) {
     if (source !== null) source.close();
     else context?.close();
@@ -110,7 +126,10 @@ function newClient(server, settings) {
 /** Thrown in a start when another one came after it. */
 class Overtaken extends Error {}
 
-/** Whether the pictures have been cleared for another session; the last messages of this one may still come. */
+/**
+ * Whether the pictures have been cleared for another session; the last messages of this one may
+ * still come.
+ */
 function isOver(session) {
   return session.recording !== timeline.recording;
 }
@@ -123,18 +142,25 @@ function listen(session) {
     meter = new LevelMeter(history, source.sampleRate, source.channels);
     page.heard = [true, source.channels === 2 || judge.talks];
     showPlane(message);
-    if (planeChart.plane !== null) client.configure({ latents: planeChart.plane.layer === "latent" ? "final" : "all" });
+    if (planeChart.plane !== null) {
+      client.configure({ latents: planeChart.plane.layer === "latent" ? "final" : "all" });
+    }
   });
   client.on("frame", (frame) => {
     if (isOver(session)) return;
     session.recording.addMessage(frame);
-    history.addFrame(judge.onFrame(frame, history.levelsAt(frame.frame), thresholds(), timerDecides(), source.context));
-    const late = frame.latency_ms > performance.now() - session.since; // pushed before the connection came back: how long that took
+    const levels = history.levelsAt(frame.frame);
+    history.addFrame(judge.onFrame(frame, levels, thresholds(), timerDecides(), source.context));
+    // Pushed before the connection came back: how long that took.
+    const late = frame.latency_ms > performance.now() - session.since;
     if (frame.latency_ms !== null && !late) session.latency.add(frame.latency_ms);
   });
   client.on("latent", ({ frame, kind, values }) => {
     if (kind !== planeChart.plane?.layer || isOver(session)) return;
-    followers.forEach((follower, speaker) => history.addPlace(frame, speaker, ...follower.step(planeChart.plane.project(values, speaker))));
+    followers.forEach((follower, speaker) => {
+      const [x, y] = follower.step(planeChart.plane.project(values, speaker));
+      history.addPlace(frame, speaker, x, y);
+    });
   });
   client.on("event", (event) => {
     if (isOver(session)) return;
@@ -145,9 +171,11 @@ function listen(session) {
   });
   client.on("warning", (warning) => {
     const text = warningWords(warning, page.names, source.duration_s !== null);
-    if (text !== null) addLine($("events"), { text, sign: "*", kind: "note", time_s: history.latest?.time_s ?? 0 });
+    if (text !== null) addNote(text);
   });
-  client.on("lost", ({ resume_s }) => say(`The connection was lost. Trying for ${resume_s} s to take it up again.`));
+  client.on("lost", ({ resume_s }) => {
+    say(`The connection was lost. Trying for ${resume_s} s to take it up again.`);
+  });
   client.on("resumed", () => {
     Object.assign(session, { latency: new Median(), since: performance.now() });
     say(`Connected again. Listening to ${source.title}.`);
@@ -158,7 +186,11 @@ function listen(session) {
     session.recording.addSound(block);
     client.pushAudio(block);
   };
-  source.onremark = (remark) => say(remark === "muted" ? "The microphone is muted: the browser or the system gives silence." : `Listening to ${source.title}.`);
+  source.onremark = (remark) => say(
+    remark === "muted"
+      ? "The microphone is muted: the browser or the system gives silence."
+      : `Listening to ${source.title}.`,
+  );
   source.onend = async (reason) => {
     if (page.session !== session) return;
     await stop();
@@ -234,8 +266,11 @@ function say(text) {
 
 function showProblem(error) {
   const refused = error.code === "http_401";
-  const told = refused && page.token !== "" ? { code: "wrong_token", message: error.message } : error;
-  const [title, todo] = problemWords(told, place.isTab || ["bad_address", "forbidden_server", "insecure"].includes(error.code) ? location.host : chosen().host);
+  const wrong = refused && page.token !== "";
+  const told = wrong ? { code: "wrong_token", message: error.message } : error;
+  const ownCodes = ["bad_address", "forbidden_server", "insecure"];
+  const isHere = place.isTab || ownCodes.includes(error.code);
+  const [title, todo] = problemWords(told, isHere ? location.host : chosen().host);
   $("problem-title").textContent = title;
   $("problem-todo").textContent = todo;
   $("token-form").hidden = !refused;
@@ -261,19 +296,25 @@ function showConnection({ session, model, settings }, source) {
   const channels = settings.channels === 1 ? "1 channel" : "2 channels";
   const rate = settings.sample_rate.toLocaleString("en");
   const where = place.isTab ? "In this tab" : `${chosen().host}, session ${session}`;
-  $("connection").textContent = `${where}, model ${model.name} ${model.version}; ${channels} at ${rate} Hz from ${source.title}.`;
+  const sound = `${channels} at ${rate} Hz from ${source.title}`;
+  $("connection").textContent = `${where}, model ${model.name} ${model.version}; ${sound}.`;
 }
 
 function showPlane({ model, latent_sizes }) {
-  const fits = page.plane !== null && page.plane.modelSha256 === model.sha256 && page.plane.size === latent_sizes[page.plane.layer];
-  planeChart.plane = fits ? page.plane : null;
+  const { plane } = page;
+  const fits = plane !== null
+    && plane.modelSha256 === model.sha256
+    && plane.size === latent_sizes[plane.layer];
+  planeChart.plane = fits ? plane : null;
   planeChart.heard = page.heard;
   planeChart.names = page.names.map(shortName);
   $("plane").hidden = $("plane-caption").hidden = !fits;
   $("plane-missing").hidden = fits;
-  $("plane-missing").textContent = `The plane that this picture needs is not known for this model (${model.name} ${model.version}).`;
-  $("latent-size").textContent = latent_sizes[fits ? page.plane.layer : "latent"];
-  $("plane-dots").hidden = !fits || page.plane.places.length === 0;
+  const version = `${model.name} ${model.version}`;
+  $("plane-missing").textContent =
+    `The plane that this picture needs is not known for this model (${version}).`;
+  $("latent-size").textContent = latent_sizes[fits ? plane.layer : "latent"];
+  $("plane-dots").hidden = !fits || plane.places.length === 0;
 }
 
 function clearPictures(names, talks) {
@@ -289,11 +330,17 @@ function clearPictures(names, talks) {
   $("spoken").textContent = "";
 }
 
+function addNote(text) {
+  const time_s = history.latest?.time_s ?? 0;
+  addLine($("events"), { text, sign: "*", kind: "note", time_s });
+}
+
 function showEvent(event) {
   const text = eventWords(event, page.names, thresholds()?.end_threshold ?? 0);
-  const kind = `${event.speaker === 0 ? "user" : "other"}${SPOKEN.has(event.type) ? "" : " passing"}`;
-  addLine($("events"), { text, sign: MARKS[event.type][0], kind, time_s: event.time_s, type: event.type, speaker: event.speaker });
-  if (SPOKEN.has(event.type)) $("spoken").textContent = text;
+  const { type, speaker, time_s } = event;
+  const kind = `${speaker === 0 ? "user" : "other"}${SPOKEN.has(type) ? "" : " passing"}`;
+  addLine($("events"), { text, sign: MARKS[type][0], kind, time_s, type, speaker });
+  if (SPOKEN.has(type)) $("spoken").textContent = text;
 }
 
 // ---- pictures ----
@@ -308,7 +355,9 @@ function draw(at) {
   timeline.show();
   if (at - saidAt >= WORDS_MS) {
     saidAt = at;
-    showCaptions({ page, history, past_s, thresholds: thresholds(), inTurn: judge.inTurn, plane: planeChart.plane });
+    const { inTurn } = judge;
+    const { plane } = planeChart;
+    showCaptions({ page, history, past_s, thresholds: thresholds(), inTurn, plane });
   }
   planeChart.still = lessMotion.matches;
   if (lessMotion.matches && at - drawnAt < STILL_MS) return;
@@ -320,7 +369,10 @@ function draw(at) {
   planeChart.draw(page.now);
 }
 
-/** Time goes evenly, though predictions come in small heaps; what is far off is caught up with at once. */
+/**
+ * Time goes evenly, though predictions come in small heaps; what is far off is caught up with at
+ * once.
+ */
 function slide(now, newest, elapsed) {
   if (lessMotion.matches || Math.abs(newest - now) > 0.5) return newest;
   if (page.session === null) return Math.min(newest, now + elapsed);
@@ -354,8 +406,12 @@ for (const radio of document.querySelectorAll("input[name=preset]")) {
     page.session?.client.configure({ policy: preset() });
   };
 }
-for (const radio of document.querySelectorAll("input[name=timer]")) radio.onchange = () => judge.countAnew(timer());
-for (const id of ["lane-0", "lane-1", "shift"]) dragInTime($(id), timeline, () => lanes[0].perSecond);
+for (const radio of document.querySelectorAll("input[name=timer]")) {
+  radio.onchange = () => judge.countAnew(timer());
+}
+for (const id of ["lane-0", "lane-1", "shift"]) {
+  dragInTime($(id), timeline, () => lanes[0].perSecond);
+}
 
 /** The other place holds from the next start on. */
 async function placeChanged() {
@@ -363,12 +419,15 @@ async function placeChanged() {
   showDestination();
   if (page.session === null) return;
   await stop();
-  say(`Stopped. Start again: the network now runs ${place.isTab ? "in this tab" : "on the server"}.`);
+  const where = place.isTab ? "in this tab" : "on the server";
+  say(`Stopped. Start again: the network now runs ${where}.`);
 }
 
 function showDestination() {
   try { // before anything is heard
-    const there = place.isTab ? "stays in this tab, where the network runs" : `goes to ${chosen().host}`;
+    const there = place.isTab
+      ? "stays in this tab, where the network runs"
+      : `goes to ${chosen().host}`;
     $("destination").textContent = `Your sound ${there}.`;
   } catch (error) {
     showProblem(error);
@@ -376,12 +435,15 @@ function showDestination() {
 }
 
 function play(file) {
-  return start($("choose"), { names: ["Speaker 1", "Speaker 2"], open: async (context) => openRecording(context, await file.arrayBuffer(), file.name) });
+  const open = async (context) => openRecording(context, await file.arrayBuffer(), file.name);
+  return start($("choose"), { names: ["Speaker 1", "Speaker 2"], open });
 }
 
 acceptDrops($("drop"), play);
-judge.onnote = (text) => addLine($("events"), { text, sign: "*", kind: "note", time_s: history.latest?.time_s ?? 0 });
-setInterval(() => { if (page.session?.source.isPaused) page.session.client.keepAlive(); }, KEEP_ALIVE_MS);
+judge.onnote = addNote;
+setInterval(() => {
+  if (page.session?.source.isPaused) page.session.client.keepAlive();
+}, KEEP_ALIVE_MS);
 
 /** Before this is done, no sound goes anywhere. */
 async function learn() {

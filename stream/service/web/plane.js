@@ -1,12 +1,16 @@
-// The path of both speakers' latent states in a plane that belongs to the model: a saved projection (stream/saved_embedding.py).
+// The path of both speakers' latent states in a plane that belongs to the model: a saved projection
+// (stream/saved_embedding.py).
 
 const TRAIL_S = 2.5;
 const DOT = 1.5; // pixels
-const EASE = 0.3; // of the way to the newest state per frame, so that the path can be followed by eye
+// Of the way to the newest state per frame, so that the path can be followed by eye.
+const EASE = 0.3;
 
 const ACTIVATIONS = { linear: (x) => x, relu: (x) => Math.max(x, 0), tanh: Math.tanh };
 
-/** What /plane.json holds, ready to project with: dense layers from a speaker's state to a place. */
+/**
+ * What /plane.json holds, ready to project with: dense layers from a speaker's state to a place.
+ */
 export class Plane {
   constructor(words) {
     this.modelSha256 = words.weights_sha256;
@@ -16,7 +20,11 @@ export class Plane {
     this.high = words.high;
     this.landmarks = Object.entries(words.landmarks);
     this.places = unpacked(words.places); // of states that it was fitted on: x, y, x, y, ...
-    this._layers = words.layers.map(({ weight, bias, activation }) => ({ weight: unpacked(weight), bias: unpacked(bias), activation: ACTIVATIONS[activation] }));
+    this._layers = words.layers.map(({ weight, bias, activation }) => ({
+      weight: unpacked(weight),
+      bias: unpacked(bias),
+      activation: ACTIVATIONS[activation],
+    }));
   }
 
   /** Place of one row of latents. */
@@ -39,7 +47,8 @@ export class Plane {
 
 function dense(state, { weight, bias, activation }) {
   return bias.map((sum, output) => {
-    for (let input = 0; input < state.length; input++) sum += weight[output * state.length + input] * state[input];
+    const row = output * state.length;
+    for (let input = 0; input < state.length; input++) sum += weight[row + input] * state[input];
     return activation(sum);
   });
 }
@@ -56,7 +65,8 @@ export class Follower {
   }
 
   step([x, y]) {
-    this.place = this.place === null ? [x, y] : [this.place[0] + EASE * (x - this.place[0]), this.place[1] + EASE * (y - this.place[1])];
+    const [fromX, fromY] = this.place ?? [x, y];
+    this.place = [fromX + EASE * (x - fromX), fromY + EASE * (y - fromY)];
     return this.place;
   }
 }
@@ -79,10 +89,14 @@ export class PlaneChart {
     if (context === null) return;
     const margin = 26;
     const { low, high } = this.plane;
+    const { width, height } = this._surface;
     const share = (value, axis) => (value - low[axis]) / (high[axis] - low[axis]);
-    const within = (value, end) => Math.max(9, Math.min(end - 9, value)); // what lies farther out is drawn at the edge
-    const x = (value) => within(margin + share(value, 0) * (this._surface.width - 2 * margin), this._surface.width);
-    const y = (value) => within(this._surface.height - margin - share(value, 1) * (this._surface.height - 2 * margin), this._surface.height);
+    // What lies farther out is drawn at the edge.
+    const within = (value, end) => Math.max(9, Math.min(end - 9, value));
+    const x = (value) => within(margin + share(value, 0) * (width - 2 * margin), width);
+    const y = (value) => (
+      within(height - margin - share(value, 1) * (height - 2 * margin), height)
+    );
     this._places(context, share, margin);
     this._landmarks(context, x, y);
     for (const speaker of [1, 0]) if (this.heard[speaker]) this._path(context, now, speaker, x, y);
@@ -95,7 +109,11 @@ export class PlaneChart {
     const [wide, high] = [this._surface.width - 2 * margin, this._surface.height - 2 * margin];
     context.fillStyle = this._theme.faint;
     context.beginPath();
-    for (let i = 0; i < places.length; i += 2) context.rect(margin + share(places[i], 0) * wide, margin + (1 - share(places[i + 1], 1)) * high, DOT, DOT);
+    for (let i = 0; i < places.length; i += 2) {
+      const left = margin + share(places[i], 0) * wide;
+      const top = margin + (1 - share(places[i + 1], 1)) * high;
+      context.rect(left, top, DOT, DOT);
+    }
     context.fill();
   }
 
@@ -139,7 +157,9 @@ export class PlaneChart {
   }
 
   _isFree(centre, top, half) {
-    return this._taken.every((other) => Math.abs(other.top - top) > 14 || Math.abs(other.centre - centre) > other.half + half + 6);
+    return this._taken.every((other) => (
+      Math.abs(other.top - top) > 14 || Math.abs(other.centre - centre) > other.half + half + 6
+    ));
   }
 
   _path(context, now, speaker, x, y) {
@@ -147,10 +167,13 @@ export class PlaneChart {
     const last = Math.min(newest, Math.floor(now * frameRate));
     const at = (frame) => {
       const cell = this._history.cell(frame);
-      return this._history.knows(frame) ? [place[2 * speaker][cell], place[2 * speaker + 1][cell]] : [NaN, NaN];
+      if (!this._history.knows(frame)) return [NaN, NaN];
+      return [place[2 * speaker][cell], place[2 * speaker + 1][cell]];
     };
     let head = null;
-    for (let frame = last; frame >= 0 && head === null && frame > last - 10; frame--) if (!Number.isNaN(at(frame)[0])) head = frame;
+    for (let frame = last; frame >= 0 && head === null && frame > last - 10; frame--) {
+      if (!Number.isNaN(at(frame)[0])) head = frame;
+    }
     if (head === null) return;
     context.strokeStyle = this._theme.speaker[speaker];
     context.lineWidth = 2.5;
@@ -168,7 +191,9 @@ export class PlaneChart {
     this._head(context, speaker, x(at(head)[0]), y(at(head)[1]));
   }
 
-  /** A disc for the user, a diamond for the other, with the name: nothing is told by colour alone. */
+  /**
+   * A disc for the user, a diamond for the other, with the name: nothing is told by colour alone.
+   */
   _head(context, speaker, x, y) {
     context.beginPath();
     if (speaker === 0) {

@@ -52,7 +52,9 @@ export class PauseScore {
     return this.holds + this.shifts;
   }
 
-  /** The pause of 0.2 s or more that a speaker is in: {start_s, called_at_s, timer_at_s} or null. */
+  /**
+   * The pause of 0.2 s or more that a speaker is in: {start_s, called_at_s, timer_at_s} or null.
+   */
   pauseOf(speaker) {
     const { active, pauses } = this._voices[speaker];
     const pause = pauses.at(-1);

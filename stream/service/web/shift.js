@@ -1,4 +1,5 @@
-// The chance that the floor passes to the other speaker, in the colour of the one to whom it would pass, and the policy's threshold.
+// The chance that the floor passes to the other speaker, in the colour of the one to whom it would
+// pass, and the policy's threshold.
 
 import { timeScale } from "./surface.js";
 import { percent } from "./words.js";
@@ -36,7 +37,10 @@ export class ShiftChart {
     context.textAlign = "center";
     for (let second = 2 * Math.ceil((now - nowX / perSecond) / 2); second <= now; second += 2) {
       const x = nowX - (now - second) * perSecond;
-      if (second >= 0 && x > 14 && x < nowX - 14) context.fillText(`${Math.floor(second / 60)}:${String(second % 60).padStart(2, "0")}`, x, y(0) + 6);
+      if (second >= 0 && x > 14 && x < nowX - 14) {
+        const time = `${Math.floor(second / 60)}:${String(second % 60).padStart(2, "0")}`;
+        context.fillText(time, x, y(0) + 6);
+      }
     }
     context.textAlign = "left";
     this._label(context, "100 %", y(1) + 9);
@@ -66,17 +70,23 @@ export class ShiftChart {
       const who = this._history.knows(frame) ? holder[this._history.cell(frame)] : NaN;
       let end = frame + 1;
       while (end <= newest && holder[this._history.cell(end)] === who) end += 1;
-      if (!Number.isNaN(who)) this._stretch(context, frame, end, place, y, shift, this._theme.speaker[1 - who]);
+      if (!Number.isNaN(who)) {
+        this._stretch(context, frame, end, place, y, shift, this._theme.speaker[1 - who]);
+      }
       frame = end;
     }
     context.restore();
     const cell = this._history.cell(Math.max(0, newest));
-    if (newest >= 0 && !Number.isNaN(holder[cell])) this._head(context, Math.min(nowX, place(newest)), y(shift[cell]), 1 - holder[cell]);
+    if (newest >= 0 && !Number.isNaN(holder[cell])) {
+      this._head(context, Math.min(nowX, place(newest)), y(shift[cell]), 1 - holder[cell]);
+    }
   }
 
   _stretch(context, start, end, place, y, shift, colour) {
     const path = new Path2D();
-    for (let frame = start; frame < end; frame++) path.lineTo(place(frame), y(shift[this._history.cell(frame)]));
+    for (let frame = start; frame < end; frame++) {
+      path.lineTo(place(frame), y(shift[this._history.cell(frame)]));
+    }
     const area = new Path2D(path);
     area.lineTo(place(end - 1), y(0));
     area.lineTo(place(start), y(0));

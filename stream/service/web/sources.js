@@ -1,14 +1,21 @@
-// Where the sound comes from: a microphone, or a recording that is played while it is sent. Both go through the same audio worklet,
-// so that what is sent is what sounds, at the rate and in the time of the sound card.
+// Where the sound comes from: a microphone, or a recording that is played while it is sent. Both go
+// through the same audio worklet, so that what is sent is what sounds, at the rate and in the time
+// of the sound card.
 
 const BLOCK_S = 0.02;
-const FIRST_BLOCK_S = 0.024; // so that every block ends a little after a frame of the model, for which the server's resampler waits 2 ms
+// So that every block ends a little after a frame of the model, for which the server's resampler
+// waits 2 ms.
+const FIRST_BLOCK_S = 0.024;
 
-// A microphone may hear the other's voice from the loudspeaker: that echo is not the user speaking. Noise suppression and automatic
-// gain stay off: the model learned from plain sound, and both change how a phrase fades out, which is what it listens to.
+// A microphone may hear the other's voice from the loudspeaker: that echo is not the user speaking.
+// Noise suppression and automatic gain stay off: the model learned from plain sound, and both
+// change how a phrase fades out, which is what it listens to.
 const MICROPHONE = { echoCancellation: true, noiseSuppression: false, autoGainControl: false };
 
-/** Why there is no sound: `code` is insecure, denied, missing, busy, undecodable, unreachable or unsupported. */
+/**
+ * Why there is no sound: `code` is insecure, denied, missing, busy, undecodable, unreachable or
+ * unsupported.
+ */
 export class SourceError extends Error {
   constructor(code, message) {
     super(message);
@@ -17,10 +24,16 @@ export class SourceError extends Error {
   }
 }
 
-/** The sound card. To be made in the very moment of the user's click: some browsers allow no sound later. */
+/**
+ * The sound card. To be made in the very moment of the user's click: some browsers allow no sound
+ * later.
+ */
 export function openContext() {
-  if (!window.isSecureContext) throw insecure(); // first: such a page has no AudioWorkletNode in any browser
-  if (!window.AudioContext || !window.AudioWorkletNode) throw new SourceError("unsupported", "the browser has no AudioWorklet");
+  // First: such a page has no AudioWorkletNode in any browser.
+  if (!window.isSecureContext) throw insecure();
+  if (!window.AudioContext || !window.AudioWorkletNode) {
+    throw new SourceError("unsupported", "the browser has no AudioWorklet");
+  }
   const context = new AudioContext();
   context.resume();
   return context;
@@ -33,7 +46,13 @@ export async function openMicrophone(context = openContext()) {
   try {
     stream = await navigator.mediaDevices.getUserMedia({ audio: MICROPHONE });
   } catch (error) {
-    const code = { NotAllowedError: "denied", SecurityError: "denied", NotFoundError: "missing", NotReadableError: "busy" }[error.name] ?? "missing";
+    const codes = {
+      NotAllowedError: "denied",
+      SecurityError: "denied",
+      NotFoundError: "missing",
+      NotReadableError: "busy",
+    };
+    const code = codes[error.name] ?? "missing";
     throw new SourceError(code, error.message);
   }
   const source = await Source.open(context, context.createMediaStreamSource(stream), 1);
@@ -46,7 +65,10 @@ export async function openMicrophone(context = openContext()) {
   return source;
 }
 
-/** A recording, mono or stereo (of more channels the first two), which is heard while it is sent. The source closes the context. */
+/**
+ * A recording, mono or stereo (of more channels the first two), which is heard while it is sent.
+ * The source closes the context.
+ */
 export async function openRecording(context, bytes, title) {
   let audio;
   try {
@@ -101,11 +123,13 @@ class Source {
     this._context = context;
     this._node = node;
     const samples = (seconds) => Math.round(seconds * context.sampleRate);
+    const [blockSamples, firstSamples] = [samples(BLOCK_S), samples(FIRST_BLOCK_S)];
     this._capture = new AudioWorkletNode(context, "turnstream-capture", {
       channelCount: channels,
       channelCountMode: "explicit",
-      channelInterpretation: channels === 1 ? "speakers" : "discrete", // a stereo microphone is mixed down; a recording keeps its channels apart
-      processorOptions: { channels, blockSamples: samples(BLOCK_S), firstSamples: samples(FIRST_BLOCK_S) },
+      // A stereo microphone is mixed down; a recording keeps its channels apart.
+      channelInterpretation: channels === 1 ? "speakers" : "discrete",
+      processorOptions: { channels, blockSamples, firstSamples },
     });
     this._capture.connect(context.destination); // silent, but a node that leads nowhere may not run
     this._closed = false;
@@ -114,7 +138,9 @@ class Source {
   /** Begin to send blocks. */
   async start() {
     await this._context.resume();
-    this._capture.port.onmessage = ({ data: { block } }) => { if (!this._closed) this.onblock(block); };
+    this._capture.port.onmessage = ({ data: { block } }) => {
+      if (!this._closed) this.onblock(block);
+    };
     this._node.connect(this._capture);
     this.onstart();
   }

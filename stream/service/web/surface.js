@@ -20,7 +20,8 @@ export class Surface {
   /** An empty picture, in CSS pixels; null while the canvas is not shown. */
   begin() {
     if (this.width === 0 || this.height === 0) return null;
-    const ratio = window.devicePixelRatio || 1; // asked every time, for it changes with zoom and screen
+    // Asked every time, for it changes with zoom and screen.
+    const ratio = window.devicePixelRatio || 1;
     const [width, height] = [Math.round(this.width * ratio), Math.round(this.height * ratio)];
     if (this.canvas.width !== width || this.canvas.height !== height) {
       this.canvas.width = width;
@@ -56,7 +57,10 @@ export class Theme {
   }
 }
 
-/** How seconds of sound lie on a picture, whose right edge is now. On a narrow screen there are fewer. */
+/**
+ * How seconds of sound lie on a picture, whose right edge is now. On a narrow screen there are
+ * fewer.
+ */
 export function timeScale(width) {
   const nowX = width - 6; // room for half of the dot at the head of the curve
   return { nowX, perSecond: nowX / Math.max(5, Math.min(13, nowX / 56)) };

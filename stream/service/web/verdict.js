@@ -1,5 +1,5 @@
-// What turnstream says of a pause: thinking or done, how sure, and how long it took; then whether it
-// was right.
+// What turnstream says of a pause: thinking or done, how sure, and how long it took; then whether
+// it was right.
 
 import { inSentence, percent, verb } from "./words.js";
 

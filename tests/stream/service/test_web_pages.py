@@ -65,7 +65,7 @@ def test_every_file_of_the_page_is_served_and_every_name_in_it_is_a_file() -> No
 
 def test_both_clients_have_the_same_defaults() -> None:
     (defaults,) = re.findall(
-        r"constructor\(url, \{ (.+) \} = \{\}\)", page("/turnstream.js").body.decode()
+        r"constructor\(url, \{\n(.+?)\} = \{\}\)", page("/turnstream.js").body.decode(), re.DOTALL
     )
     javascript = dict(re.findall(r'(\w+) = "?(\w+)"?', defaults))
     python = StreamSettings().to_wire()
