@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,11 +20,12 @@ class Parts:
 
     Args:
         folder: made if need be; None keeps nothing.
-        key: what the arrays depend on: network, dialogues, settings.
+        key: what the arrays depend on, such as network, dialogues, settings: JSON and arrays.
     """
 
-    def __init__(self, folder: Path | None, key: str) -> None:
-        self._folder, self._key = folder, key
+    def __init__(self, folder: Path | None, *key: Any) -> None:
+        self._folder = folder
+        self._key = json.dumps(key, default=lambda one: hashlib.sha256(one.tobytes()).hexdigest())
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
+from html import escape
 
-from ...evaluation.page import STYLE
+from ...evaluation.page import html_page
 from ..collection import Collection
 from ..views import View
 
@@ -20,6 +20,13 @@ LAYERS_IN_WORDS = (
     "Each caption says what was measured; a picture of few events can mislead, and its caption "
     "says how few they are."
 )
+FIGURES = {  # by suffix
+    ".html": '<h3><a href="{name}">{title}</a></h3><p class="note">{caption}</p>'
+    '<iframe loading="lazy" src="{name}" title="{title}"></iframe>',
+    ".mp4": '<h3>{title}</h3><figure><video controls preload="metadata" src="{name}"></video>'
+    "<figcaption>{caption}</figcaption></figure>",
+    ".png": '<figure><img loading="lazy" src="{name}" alt="{caption}"></figure>',
+}
 
 
 def index_page(
@@ -34,47 +41,22 @@ def index_page(
         missing: why other views, by title, could not be made.
     """
     dialogues = collection.dialogues
-    seconds = (
-        sum(collection.frame_count(number) for number in range(len(dialogues)))
-        / collection.frame_rate_hz
-    )
-    counts = [
-        f"{len(collection.events(kind))} {kind}s" for kind in ("shift", "hold", "backchannel")
-    ]
+    frames = sum(collection.frame_count(number) for number in range(len(dialogues)))
+    kinds = ("shift", "hold", "backchannel")
+    counts = ", ".join(f"{len(collection.events(kind))} {kind}s" for kind in kinds)
     which = dialogues[0].id if len(dialogues) == 1 else f"{len(dialogues)} dialogues"
-    parts = [
-        f"<h1>Inside {html.escape(name)}</h1><p class='note'>{html.escape(which)}, "
-        f"{seconds / 60:.1f} minutes, {', '.join(counts)}. {LAYERS_IN_WORDS}</p>"
-    ]
+    title, minutes = f"Inside {name}", f"{frames / collection.frame_rate_hz / 60:.1f} minutes"
+    about = f"{escape(which)}, {minutes}, {counts}. {LAYERS_IN_WORDS}"
+    parts = [f"<h1>{escape(title)}</h1><p class='note'>{about}</p>"]
     for section in dict.fromkeys(section for section, _ in made):
-        parts.append(f"<h2>{html.escape(section)}</h2>")
+        parts.append(f"<h2>{escape(section)}</h2>")
         parts += [_figure(view) for found, view in made if found == section]
     if missing:
-        listed = "".join(
-            f"<li>{html.escape(title)}: {html.escape(reason)}</li>"
-            for title, reason in missing.items()
-        )
-        parts.append(f"<h2>Not shown</h2><ul>{listed}</ul>")
-    style = STYLE + LOOKS
-    head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>Inside {html.escape(name)}</title><style>{style}</style>"
-    )
-    return (
-        f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
-    )
+        lacking = [f"<li>{escape(what)}: {escape(why)}</li>" for what, why in missing.items()]
+        parts.append(f"<h2>Not shown</h2><ul>{''.join(lacking)}</ul>")
+    return html_page(title, "".join(parts), LOOKS)
 
 
 def _figure(view: View) -> str:
-    name, title, words = view.path.name, html.escape(view.title), html.escape(view.caption)
-    if view.path.suffix == ".html":
-        return (
-            f'<h3><a href="{name}">{title}</a></h3><p class="note">{words}</p>'
-            f'<iframe loading="lazy" src="{name}" title="{title}"></iframe>'
-        )
-    if view.path.suffix == ".mp4":
-        return (
-            f'<h3>{title}</h3><figure><video controls preload="metadata" src="{name}"></video>'
-            f"<figcaption>{words}</figcaption></figure>"
-        )
-    return f'<figure><img loading="lazy" src="{name}" alt="{words}"></figure>'
+    words = {"name": view.path.name, "title": escape(view.title), "caption": escape(view.caption)}
+    return FIGURES[view.path.suffix].format(**words)

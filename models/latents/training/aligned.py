@@ -1,23 +1,19 @@
 """One picture for many stages of a network, in which what does not change does not move.
 
 Fitted one by one, t-SNE and UMAP turn, mirror and rearrange the picture from stage to stage, and an
-animation shows their whims. Here all stages are fitted together:
+animation shows their whims. Here all stages are fitted together: principal components of all stages
+at once, or t-SNE or UMAP with a penalty on ways between stages (space/embed.py).
 
-- pca: principal components of all stages at once.
-- tsne, umap: with a penalty on ways between stages (space/embed.py).
-
-Stages are first turned onto each other in their own space (orthogonal Procrustes), so that networks
-whose units are in another order, or whose layers have another width, can be compared: a turn
-changes no distance. How still the picture is, is measured: `drift` compares points that did not
-change with their places, beside projections that were fitted apart and only turned onto each other.
-
-Source: Schoenemann 1966 for orthogonal Procrustes.
+Stages are first turned onto each other in their own space (orthogonal Procrustes, Schoenemann
+1966), so that networks whose units are in another order, or whose layers have another width, can be
+compared: a turn changes no distance. `Drift` measures how still the picture is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,9 +24,7 @@ from ..space.embed import NEIGHBOURS, PERPLEXITY, fit_tsne, fit_umap
 from ..space.trust import overlap
 
 METHODS = ("pca", "tsne", "umap")
-STILL_SHARE = (
-    0.1  # of the points, those whose neighbours change least, are called still between two stages
-)
+STILL_SHARE = 0.1  # of the points; whose neighbours change least are called still
 LEAST_POINTS = 30
 
 Floats = NDArray[np.float64]
@@ -39,18 +33,13 @@ Stages = Sequence[NDArray[np.floating[Any]]]
 
 @dataclass(frozen=True)
 class Drift:
-    """How still a picture is: medians over points, in units of its radius.
-
-    The radius is the root mean square distance from its middle.
+    """How still a picture is, mean over stages: medians of ways in units of its `radius`.
 
     Attributes:
-        still: way between two stages of the STILL_SHARE of points whose neighbours change least,
-            mean over stages.
+        still: of the STILL_SHARE of points whose neighbours change least.
         all: of all points.
-        same: way of all points between two stages that are the same states twice: what is left is
-            the projection's whim.
-        overlap: of neighbours in the states and in the pictures (trust.py), mean over stages: what
-            holding still costs.
+        same: of all points where a stage comes twice: what is left is the projection's whim.
+        overlap: of neighbours in states and picture (trust.py): what holding still costs.
     """
 
     still: float
@@ -60,22 +49,14 @@ class Drift:
 
 
 def turned_onto(stage: NDArray[np.floating[Any]], reference: NDArray[np.floating[Any]]) -> Floats:
-    """A stage centred, and turned (and mirrored) to lie as near as it can to a reference.
+    """A stage (N, H), turned, mirrored and moved to lie as near as it can to a reference (N, K).
 
-    The reference has the same points and is centred, too.
-
-    Args:
-        stage: (N, H).
-        reference: (N, K); the narrower of the two counts as having zeros in the missing directions.
-    Returns:
-        (N, max(H, K)).
+    The narrower of the two counts as having zeros in the missing directions: (N, max(H, K)).
     """
     from scipy.linalg import orthogonal_procrustes
 
     width = max(stage.shape[1], reference.shape[1])
-    a, b = (
-        np.pad(x.astype(np.float64), ((0, 0), (0, width - x.shape[1]))) for x in (stage, reference)
-    )
+    a, b = (_widened(x.astype(np.float64), width) for x in (stage, reference))
     turn, _ = orthogonal_procrustes(a - a.mean(axis=0), b - b.mean(axis=0))
     return (a - a.mean(axis=0)) @ turn + b.mean(axis=0)
 
@@ -86,8 +67,7 @@ def turned_stages(stages: Stages) -> list[Floats]:
     turned = [stages[-1].astype(np.float64)]
     for stage in reversed(stages[:-1]):
         turned.insert(0, turned_onto(stage, turned[0]))
-    width = max(stage.shape[1] for stage in turned)
-    return [np.pad(stage, ((0, 0), (0, width - stage.shape[1]))) for stage in turned]
+    return [_widened(stage, max(stage.shape[1] for stage in turned)) for stage in turned]
 
 
 def fit_together(
@@ -97,21 +77,17 @@ def fit_together(
     seed: int = 0,
     advance: Callable[[], object] = lambda: None,
 ) -> Floats:
-    """Places of all points at all stages, in one picture.
+    """Places of all points at all stages, in one picture, (E, N, dims).
 
     Args:
         stages: states of the same N points, (N, H) each; H may differ.
         method: one of METHODS.
-        dims: of the picture.
-        seed: of everything drawn.
-        advance: called now and then, `work` times in all.
-    Returns:
-        (E, N, dims).
+        dims, seed: of the picture, and of everything drawn.
+        advance: called `tsne_work` times by t-SNE.
     Raises:
         ConfigError: stages that do not fit together, too few points, or another method.
     """
-    turned = turned_stages(stages)
-    return _fit(turned, method, dims, seed, advance)
+    return _fit(turned_stages(stages), method, dims, seed, advance)
 
 
 def fit_apart(stages: Stages, method: str, dims: int = 2, seed: int = 0) -> Floats:
@@ -125,26 +101,20 @@ def fit_apart(stages: Stages, method: str, dims: int = 2, seed: int = 0) -> Floa
 
 
 def measure_drift(stages: Stages, places: Floats, same: Floats) -> Drift:
-    """How still a picture is.
+    """How still places of stages are, (E, N, D).
 
-    Args:
-        stages: the states, (N, H) each.
-        places: of them, (E, N, D).
-        same: places of two stages that are the same states twice, by the same method, (2, N, D).
+    `same` are places of two stages that are the same states twice, by the same method, (2, N, D).
     """
-    size = radius(places)
-    still: list[float] = []
-    ways: list[float] = []
-    for before, after in zip(range(len(stages) - 1), range(1, len(stages)), strict=True):
-        kept = overlap(stages[before], stages[after])
-        way = np.linalg.norm(places[after] - places[before], axis=1) / size
+    ways = np.linalg.norm(np.diff(places, axis=0), axis=2) / radius(places)
+    still: list[np.floating[Any]] = []
+    for (before, after), way in zip(pairwise(stages), ways, strict=True):
+        kept = overlap(before, after)
         stillest = np.argsort(-kept, kind="stable")[: max(1, round(STILL_SHARE * len(kept)))]
-        still.append(float(np.median(way[stillest])))
-        ways.append(float(np.median(way)))
+        still.append(np.median(way[stillest]))
     faithful = [overlap(stage, place).mean() for stage, place in zip(stages, places, strict=True)]
     return Drift(
         float(np.mean(still)),
-        float(np.mean(ways)),
+        float(np.median(ways, axis=1).mean()),
         float(np.median(np.linalg.norm(same[1] - same[0], axis=1)) / radius(same)),
         float(np.mean(faithful)),
     )
@@ -172,6 +142,10 @@ def radius(places: Floats) -> float:
     return float(np.sqrt(((flat - flat.mean(axis=0)) ** 2).sum(axis=1).mean())) or 1.0
 
 
+def _widened(stage: Floats, width: int) -> Floats:
+    return np.pad(stage, ((0, 0), (0, width - stage.shape[1])))
+
+
 def _fit(
     stages: Sequence[Floats],
     method: str,
@@ -179,15 +153,15 @@ def _fit(
     seed: int,
     advance: Callable[[], object] = lambda: None,
 ) -> Floats:
-    count = len(stages[0])
+    most = len(stages[0]) - 1
     if method == "pca":
         from sklearn.decomposition import PCA
 
         fitted = PCA(dims, random_state=seed).fit(np.concatenate(stages))
         return np.stack([fitted.transform(stage) for stage in stages])
     if method == "tsne":
-        perplexity = min(PERPLEXITY, (count - 1) // 3)
+        perplexity = min(PERPLEXITY, most // 3)
         return np.asarray(fit_tsne(stages, dims, perplexity, seed, advance=advance), np.float64)
     if method == "umap":
-        return np.asarray(fit_umap(stages, dims, min(NEIGHBOURS, count - 1), seed), np.float64)
+        return np.asarray(fit_umap(stages, dims, min(NEIGHBOURS, most), seed), np.float64)
     raise ConfigError(f"expected a method, one of {', '.join(METHODS)}, got {method!r}")
