@@ -13,11 +13,7 @@ LINE = "{desc}: {n_fmt} of {total_fmt} {unit} after {elapsed}\n"
 
 
 def bar(work: Iterable[Any] | None, what: str, unit: str, total: int | None = None) -> Any:
-    """Return a bar to loop over, or to `update` where there is nothing to loop over (None).
-
-    Work of less than a minute leaves nothing in a log. `total` is how much work there is, where
-    `work` does not say so.
-    """
+    """Return a bar to loop over, or to `update` if there is only a total; silent for short work."""
     looked_at = sys.stderr.isatty()
     look: dict[str, Any] = {} if looked_at else {"bar_format": LINE, "delay": EVERY_S}
     seconds = 0.1 if looked_at else EVERY_S

@@ -1,7 +1,6 @@
 """Fonts for the text of dialogues and names of files, in any script.
 
-matplotlib's own font lacks Chinese, Japanese, Korean and more. It falls back to others if they are
-named, so what is installed of the usual ones is named.
+matplotlib falls back from its own font, which lacks many, to others that are named.
 """
 
 from __future__ import annotations

@@ -49,10 +49,7 @@ def add_out(
     metavar: str = "FILE.png",
     **files: str,
 ) -> None:
-    """Add --out, which must be given unless it has a default, and an option for each further file.
-
-    `files` says by suffix (FILES) what is also written.
-    """
+    """Add --out, needed unless it has a default, and options for FILES: what each also holds."""
     given = None if default is None else Path(default)
     option(parser, f"--out {metavar}", what, given, Path, required=given is None)
     for suffix, words in files.items():

@@ -16,11 +16,9 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class Parts:
-    """Arrays of each dialogue in a folder; made anew where they were made of something else.
+    """Arrays of each dialogue in a folder (None keeps nothing), made if need be.
 
-    Args:
-        folder: made if need be; None keeps nothing.
-        key: what the arrays depend on, such as network, dialogues, settings: JSON and arrays.
+    They are made anew where they depended on another key: JSON and arrays.
     """
 
     def __init__(self, folder: Path | None, *key: Any) -> None:

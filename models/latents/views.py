@@ -32,8 +32,7 @@ SOUND_RATE_HZ = 16000  # of what pages play
 # From -1 to +1 in every view, as Karpathy's cells have it: light enough for a waveform upon it; red
 # and blue are apart for colour-blind people, too.
 RED_TO_BLUE = ("#c34b5a", "#ffffff", "#5288be")
-# Okabe & Ito's colours, which colour-blind people can tell apart, for what views compare. Pages
-# have them from here, too.
+# Okabe & Ito's colours, which colour-blind people can tell apart, of what views and pages compare.
 _COMPARED = {
     "#bbbbbb": ("other", "silence"),
     "#0072b2": ("speaking", "speech", "correct", "statement", "speaker"),
@@ -56,11 +55,7 @@ class View:
 
 
 def check_suffix(path: Path, *suffixes: str) -> None:
-    """Refuse, before any work is done, a file that could not be written.
-
-    Raises:
-        ConfigError: another suffix, or no such folder.
-    """
+    """Refuse, before any work is done, a file of another suffix, or in no folder: ConfigError."""
     if path.suffix not in suffixes:
         expected = f"an output file ending in {' or '.join(suffixes)}"
         raise ConfigError(f"expected {expected}, got {str(path)!r}")
@@ -123,8 +118,7 @@ def write_page(
             draws into the element `view`.
         contents: JSON with numpy arrays in it, which become typed arrays (text: lists); float
             arrays become float32.
-        plotly: with the plotting library.
-        before: more files in web/, which the script builds on.
+        plotly, before: with the plotting library; with more files in web/ that the script needs.
     """
     scripts = [_script(name) for name in ("kit.js", *before, script)]
     if plotly:
@@ -173,12 +167,7 @@ def number_of(collection: Collection, name: str | None) -> int:
 
 
 def sound_of(collected: CollectedDialogue) -> Samples:
-    """A collected dialogue's sound, (2, N) at SOUND_RATE_HZ.
-
-    Raises:
-        ConfigError: it has none.
-        DialogueError: its files cannot be read any more.
-    """
+    """A dialogue's sound, (2, N) at SOUND_RATE_HZ; ConfigError, DialogueError if there is none."""
     from .collect import load_sound  # loads torch
 
     return load_sound(dialogue_of(collected), SOUND_RATE_HZ)

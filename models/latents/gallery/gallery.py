@@ -16,12 +16,14 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ....stream.errors import ConfigError, TurnstreamError
 from ....stream.saved_embedding import SavedEmbedding
 from ....stream.sources import bundled_sample
+from ...evaluation.page import html_page
 from ...evaluation.shift_hold import SCORE_S
 from ...runs.run_folder import find_snapshots
 from ..bars import bar
@@ -57,16 +59,28 @@ from ..training.animate import animation_page
 from ..training.learning import draw_learning, learn
 from ..training.stages import moving_stages
 from ..views import View, dialogue_of
-from .index import index_page
 
 if TYPE_CHECKING:
     from ...turn_model import TurnModel
 
-INDEX, DONE, COLLECTED = "index.html", "gallery.json", "collection"
+DONE, FITS = "gallery.json", ("tsne", "umap", "autoencoder", "pca")
 SHOWN_S = 60.0  # of the longest dialogue, where a view shows one from its beginning
-STATES, EVENTS, PATHS = "The space of states", "Around events", "Paths and film"
-CELLS, MEMORY, TRAINING = "Cells and gates", "Memory", "Training"
-SPACES = ("tsne", "umap", "autoencoder", "pca")
+LOOKS = (
+    "body { max-width: 1200px } video { width: 100% } img { background: #fff } "
+    "iframe { width: 100%; height: 900px; border: 1px solid var(--faint) }"
+)
+LAYERS_IN_WORDS = (
+    "The first layer is the per-speaker RNN, which hears one channel; the last one is the "
+    "cross-speaker RNN, which hears what both hold in mind. Each caption says what was measured; "
+    "a picture of few events can mislead, and its caption says how few they are."
+)
+FIGURES = {  # by suffix
+    ".html": '<h3><a href="{name}">{title}</a></h3><p class="note">{caption}</p>'
+    '<iframe loading="lazy" src="{name}" title="{title}"></iframe>',
+    ".mp4": '<h3>{title}</h3><figure><video controls preload="metadata" src="{name}"></video>'
+    "<figcaption>{caption}</figcaption></figure>",
+    ".png": '<figure><img loading="lazy" src="{name}" alt="{caption}"></figure>',
+}
 
 Made = View | Sequence[View]
 Step = Callable[[], Made]
@@ -100,10 +114,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option(parser, "--out FOLDER", out, kind=Path, required=True)
     only = "make only views whose names contain one of these words, such as gate or t-SNE"
     option(parser, "--only WORD", only, nargs="+")
-    run = (
-        "run of `turnstream train --snapshots`, to show what was learned first and how the space "
-        "changed (default: before and after training)"
-    )
+    run = "run with snapshots, whose training is shown (default: before and after training)"
     option(parser, "--run FOLDER", run, kind=Path)
     add_model_argument(parser)
 
@@ -112,14 +123,14 @@ def main(args: argparse.Namespace) -> int:
     """Make every view, and the page."""
     source = args.source or bundled_sample()
     args.out.mkdir(parents=True, exist_ok=True)
-    with opened_collection(source, args.model, args.out / COLLECTED) as collection:
+    with opened_collection(source, args.model, args.out / "collection") as collection:
         room = Room(collection, load_network(args.model), name_of(args.model), args.run, args.out)
         made, missing = make_views(room, args.only)
         page = index_page(room.name, collection, made, missing)
-        (args.out / INDEX).write_text(page, encoding="utf-8")
+        (args.out / "index.html").write_text(page, encoding="utf-8")
     for title, reason in missing.items():
         print(f"not shown: {title}: {reason}")
-    print(f"{len(made)} views in {args.out / INDEX}")
+    print(f"{len(made)} views in {args.out / 'index.html'}")
     return 0
 
 
@@ -128,12 +139,8 @@ def make_views(
 ) -> tuple[list[tuple[str, View]], dict[str, str]]:
     """Make the views; return all that are there by section, and why others could not be made.
 
-    Args:
-        room: what they are made of.
-        only: words, one of which the name of a view must hold to be made; None makes all. Others
-            are given if they were made before.
-    Raises:
-        ConfigError: no view has such a name.
+    With `only`, those are made whose names hold one of these words (ConfigError if none does), and
+    others given if they were made before.
     """
     steps = _steps(room)
     words = [""] if only is None else [word.lower() for word in only]
@@ -201,7 +208,7 @@ def _steps(room: Room) -> list[tuple[str, str, Step]]:
         return colour_picture(collection, plane(), by, out / f"colour_{by}.png")
 
     def explored() -> Made:
-        fitted = [room.fitted(method, layer) for method in SPACES for layer in LAYERS]
+        fitted = [room.fitted(method, layer) for method in FITS for layer in LAYERS]
         spaces = [found for found in fitted if found is not None] + [plane(), plane(dims=3)]
         return explorer(collection, spaces, out / "explore.html")
 
@@ -251,14 +258,11 @@ def _steps(room: Room) -> list[tuple[str, str, Step]]:
         stages = replace(moving_stages(networks, collection, 600, "latent"), origin="run")
         return animation_page(stages, out / "animation.html", "tsne")
 
-    def learned(run: Path) -> Made:
-        return draw_learning(learn(find_snapshots(run), collection), out / "learning.png")
-
     encoder = (model.config.features, model.config.encoder, model.encoder, out / "encoder.png")
     spoken = next((one.id for one in collection.dialogues if one.words), None)
     own: dict[str, Any] = {"model": model}
     steps: dict[str, dict[str, Step]] = {
-        STATES: {
+        "The space of states": {
             "t-SNE of the last layer": space("tsne"),
             "t-SNE of the first layer": space("tsne", "latent_speaker"),
             "UMAP": space("umap"),
@@ -267,7 +271,7 @@ def _steps(room: Room) -> list[tuple[str, str, Step]]:
             **{f"coloured by {by}": partial(coloured, by) for by in (*collection.labels, "floor")},
             "explorer of points and paths": explored,
         },
-        EVENTS: {
+        "Around events": {
             **{
                 f"average encodings, {two}": draw(average_pictures, f"average_{two}.png", two)
                 for two in ("shift-hold", "gap-pause", "speaker-listener")
@@ -275,28 +279,30 @@ def _steps(room: Room) -> list[tuple[str, str, Step]]:
             "probes": probes,
             "gains by class of moment": run_on(view_classes, "classes.png"),
         },
-        PATHS: {"paths": paths, "film": films},
-        CELLS: {
+        "Paths and film": {"paths": paths, "film": films},
+        "Cells and gates": {
             "units": tracking,
             "words coloured by a unit": draw(words_page, "words.html", dialogue=spoken, **own),
             "which units are used": used,
             "activations": draw(activations_picture, "activations.png", **own, **shown),
             "gate saturation": gates,
         },
-        MEMORY: {
+        "Memory": {
             "what the encoder sees": partial(encoder_picture, name, *encoder),
             "connectivity": run_on(view_connectivity, "connectivity.png"),
             "one moment": moment,
             "quality against the past heard": run_on(view_past, "past.png"),
             "errors by oracles": run_on(view_oracles, "oracles.png"),
         },
-        TRAINING: {
+        "Training": {
             "animation over training": animation,
             "page for files of your own": partial(empty_page, out / "page.html"),
         },
     }
-    if room.run is not None:
-        steps[TRAINING]["what is learned first"] = partial(learned, room.run)
+    if (run := room.run) is not None:
+        steps["Training"]["what is learned first"] = lambda: draw_learning(
+            learn(find_snapshots(run), collection), out / "learning.png"
+        )
     return [(section, *step) for section, made in steps.items() for step in made.items()]
 
 
@@ -309,3 +315,26 @@ def untrained(model: TurnModel) -> TurnModel:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return TurnModel(model.config).eval()
+
+
+def index_page(
+    name: str, collection: Collection, made: Sequence[tuple[str, View]], missing: dict[str, str]
+) -> str:
+    """The text of index.html: views by section, and why others, by title, could not be made."""
+    dialogues = collection.dialogues
+    frames = sum(collection.frame_count(number) for number in range(len(dialogues)))
+    kinds = ("shift", "hold", "backchannel")
+    counts = ", ".join(f"{len(collection.events(kind))} {kind}s" for kind in kinds)
+    which = dialogues[0].id if len(dialogues) == 1 else f"{len(dialogues)} dialogues"
+    title, minutes = f"Inside {name}", f"{frames / collection.frame_rate_hz / 60:.1f} minutes"
+    about = f"{escape(which)}, {minutes}, {counts}. {LAYERS_IN_WORDS}"
+    parts = [f"<h1>{escape(title)}</h1><p class='note'>{about}</p>"]
+    for section in dict.fromkeys(section for section, _ in made):
+        parts.append(f"<h2>{escape(section)}</h2>")
+        for view in (view for found, view in made if found == section):
+            words = {"title": escape(view.title), "caption": escape(view.caption)}
+            parts.append(FIGURES[view.path.suffix].format(name=view.path.name, **words))
+    if missing:
+        lacking = [f"<li>{escape(what)}: {escape(why)}</li>" for what, why in missing.items()]
+        parts.append(f"<h2>Not shown</h2><ul>{''.join(lacking)}</ul>")
+    return html_page(title, "".join(parts), LOOKS)

@@ -1,8 +1,8 @@
 """How far apart two classes lie in a picture: how well a line and the nearest places tell them.
 
 Each dialogue is told by the others; of a single dialogue, each fifth of its moments by the rest.
-AUC compares places of the same dialogue and speaker, so that who speaks is no difference between
-the classes. The figures are of places in a picture, not of the full states, which may hold more.
+AUC compares places of the same dialogue and speaker, so that who speaks is no difference. The
+figures are of places in a picture, not of the full states, which may hold more.
 """
 
 from __future__ import annotations
@@ -50,7 +50,6 @@ class Apartness:
 
     @property
     def best(self) -> Estimate:
-        """The better of the two."""
         line, near = self.line, self.neighbours
         return near if np.isnan(line.value) or line.value < near.value else line
 
@@ -79,6 +78,9 @@ def how_far_apart(
         dialogue, speaker: numbers, (N,): before the silence, or whose place it is where both are.
         moment: number, in order of time, (N,): places of the same moment are held out together.
     """
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.neighbors import KNeighborsClassifier
+
     known = ~np.isnan(places).any(axis=1)
     places, first, dialogue = places[known], first[known], dialogue[known]
     speaker, moment = speaker[known], moment[known]
@@ -88,8 +90,11 @@ def how_far_apart(
         nothing = Estimate(np.nan, np.nan, np.nan)
         return Apartness(*counts, nothing, nothing, dialogues)
     part = _parts(numbers, PARTS) if dialogues > 1 else _parts(moment, PARTS_OF_ONE)
+    # Closed forms, since there are many pictures to measure; distances are as drawn.
+    line = LinearDiscriminantAnalysis(solver="lsqr", priors=(0.5, 0.5))
+    near = KNeighborsClassifier(min(NEIGHBOURS, len(places) // 4))
     found: list[Estimate] = []
-    for classifier in _classifiers(len(places)):
+    for classifier in (line, near):
         scores = _held_out(classifier, places, first, part)
         told = ~np.isnan(scores)
         found.append(auc_within(scores[told], first[told], numbers[told], speaker[told]))
@@ -132,17 +137,6 @@ def _parts(numbers: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """In which of so many parts, or of one for each number where there are fewer, each lies."""
     ranks, different = consecutive(numbers)
     return ranks * min(count, different) // max(different, 1)
-
-
-def _classifiers(count: int) -> list[Any]:
-    """Closed forms, since there are many pictures to measure; distances are as drawn."""
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-    from sklearn.neighbors import KNeighborsClassifier
-
-    return [
-        LinearDiscriminantAnalysis(solver="lsqr", priors=(0.5, 0.5)),
-        KNeighborsClassifier(min(NEIGHBOURS, count // 4)),
-    ]
 
 
 def _held_out(

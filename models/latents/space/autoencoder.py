@@ -1,11 +1,9 @@
 """A denoising autoencoder, whose narrow middle is a plane or space of latent states.
 
 Five dense layers with a linear bottleneck, Gaussian noise of 0.1 on the input, Adam, mean squared
-error, trained on single time steps in random order; steps at the ends of dialogues in which the
-state hardly moves are left out, or they would outweigh the rest. States are centred and scaled by
-one number, so that distances stay what they are and units that never move do not count. This is the
-recipe of an article on the states of an LSTM that reads sign language. Needs torch to fit;
-the encoder is then a formula.
+error, trained on single time steps in random order, without those at the ends of dialogues in which
+the state hardly moves: the recipe of an article on an LSTM that reads sign language. States are
+centred and scaled by one number, so that distances stay what they are. It needs torch to fit.
 """
 
 from __future__ import annotations
@@ -38,17 +36,21 @@ def fit_autoencoder(states: Float32, dims: int, seed: int) -> Formula:
     In `trust` is which share of the variance of held-out states the bottleneck keeps,
     `reconstructed`, and as many principal components, `reconstructed_by_pca`.
     """
-    rng = np.random.default_rng(seed)
-    held_out, kept = np.split(
-        rng.permutation(len(states)), [max(2, round(VALIDATION_SHARE * len(states)))]
-    )
+    order = np.random.default_rng(seed).permutation(len(states))
+    some = max(2, round(VALIDATION_SHARE * len(states)))
+    held_out, kept = np.split(order, [some])
     mean = states[kept].mean(axis=0, dtype=np.float64)
     scale = max(float(np.sqrt(states[kept].var(axis=0, dtype=np.float64).mean())), 1e-12)
     scaled = ((states - mean) / scale).astype(np.float32)
     learned, checked = torch.from_numpy(scaled[kept]), torch.from_numpy(scaled[held_out])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = _network(states.shape[1], dims)
+        first, second, width = *WIDTHS, states.shape[1]
+        network = nn.Sequential(
+            *(nn.Linear(width, first), nn.Tanh(), nn.Linear(first, second), nn.Tanh()),
+            nn.Linear(second, dims),  # the bottleneck
+            *(nn.Linear(dims, second), nn.Tanh(), nn.Linear(second, width)),
+        )
         epochs = _train(network, learned, checked)
     with torch.inference_mode():
         error = float(((network(checked) - checked) ** 2).sum())
@@ -57,10 +59,9 @@ def fit_autoencoder(states: Float32, dims: int, seed: int) -> Formula:
     by_pca = float(((shown - shown @ directions.T @ directions) ** 2).sum())
     variance = max(float((shown**2).sum()), 1e-12)
     reconstructed, of_pca = 1 - error / variance, 1 - by_pca / variance
-    widths = [*WIDTHS, dims, WIDTHS[1], states.shape[1]]
     return Formula(
         _encoder(network, mean, scale),
-        settings={"widths": widths, "noise": NOISE, "epochs": epochs},
+        settings={"widths": [first, second, dims, second, width], "noise": NOISE, "epochs": epochs},
         trust={"reconstructed": reconstructed, "reconstructed_by_pca": of_pca},
         about=f"The bottleneck of a denoising autoencoder, which keeps {reconstructed:.0%} of the "
         f"variance of held-out states; {dims} principal components keep {of_pca:.0%}.",
@@ -87,15 +88,6 @@ def moving_span(states: Float32) -> tuple[int, int]:
     steps = np.linalg.norm(np.diff(states, axis=0), axis=1)
     moves = np.nonzero(steps > HARDLY * np.sqrt((steps**2).mean()))[0] if len(steps) else steps
     return (int(moves[0]), int(moves[-1]) + 2) if len(moves) else (0, len(states))
-
-
-def _network(width: int, dims: int) -> nn.Sequential:
-    first, second = WIDTHS
-    encoder = (nn.Linear(width, first), nn.Tanh(), nn.Linear(first, second), nn.Tanh())
-    bottleneck = nn.Linear(second, dims)
-    return nn.Sequential(
-        *encoder, bottleneck, nn.Linear(dims, second), nn.Tanh(), nn.Linear(second, width)
-    )
 
 
 def _train(network: nn.Sequential, states: Tensor, held_out: Tensor) -> int:

@@ -40,8 +40,8 @@ def main(args: argparse.Namespace) -> int:
     check_suffix(args.out, ".png")
     with opened_collection(args.source, args.model) as collection:
         projection = projection_for(collection, args.embedding)
-        given = {"points": args.points, "seed": args.seed}
-        return shown(colour_picture(collection, projection, args.by, args.out, **given))
+        which = (args.by, args.out, args.points, args.seed)
+        return shown(colour_picture(collection, projection, *which))
 
 
 def colour_picture(
@@ -49,17 +49,12 @@ def colour_picture(
     projection: SavedEmbedding,
     by: str,
     out: Path,
-    *,
     points: int = POINTS,
     seed: int = 0,
 ) -> View:
-    """Draw about so many frames of single speakers in a projection of their network, as a .png.
+    """Draw about so many frames of single speakers in a projection, coloured by label or column.
 
-    Args:
-        by: a label of one's own, or a column of collection.py.
-        seed: of the draw.
-    Raises:
-        ConfigError: no such column, no points, or no point has a known value.
+    ConfigError if there is no such column, no point, or none of which it is known.
     """
     if by not in collection.labels and by not in COLUMNS:
         raise ConfigError(

@@ -32,14 +32,10 @@ def points_picture(
     hollow: NDArray[np.bool_] | None = None,
     landmarks: Mapping[str, tuple[float, ...]] | None = None,
 ) -> View:
-    """Draw points, (N, 2) or (N, 3), once for each pair of dimensions.
+    """Draw points, (N, 2) or (N, 3), once for each pair of dimensions, as a .png.
 
-    Args:
-        out, title, caption: of the View, a .png.
-        label: of each point, as `coded_label` codes it.
-        by: what the legend or the bar of colours is headed with.
-        hollow: points whose neighbourhood is not to be believed, (N,).
-        landmarks: places to name.
+    The label of each is as `coded_label` codes it; `by` is the heading of the legend or the bar of
+    colours. Points whose neighbourhood is not to be believed are `hollow`, (N,), and places named.
     """
     hollow = np.zeros(len(places), bool) if hollow is None else hollow
     marks = {name: np.array(place) for name, place in (landmarks or {}).items()}

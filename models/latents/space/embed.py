@@ -1,10 +1,9 @@
 """t-SNE and UMAP: of one set of states, of the same points at several stages, and of new states.
 
-Stages are fitted together, so that what does not change does not move: with openTSNE stage after
-stage, each begun at the places of the one before, and every point held to its places in the stages
-before and after by a spring, swept over all stages (the penalty of Rauber, Falcao & Telea 2016,
-"Visualizing time-dependent data using dynamic t-SNE"); with umap-learn's AlignedUMAP, which has the
-same penalty. One stage alone is fitted as the libraries fit it.
+Stages are fitted together, so that what does not change does not move: with openTSNE each begins at
+the places of the one before, and every point is held by a spring to its places before and after,
+swept over all stages (the penalty of Rauber, Falcao & Telea 2016, "Visualizing time-dependent data
+using dynamic t-SNE"); umap-learn's AlignedUMAP has the same penalty.
 """
 
 from __future__ import annotations
@@ -17,63 +16,52 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bars import bar
+
 PERPLEXITY, NEIGHBOURS, MIN_DIST = 30.0, 15, 0.1
 EARLY_ITERATIONS, ITERATIONS, LATER_ITERATIONS = 250, 500, 120
 SPRING = 0.1  # of the way to the neighbouring stages' mean place, in every iteration of t-SNE
-SWEEPS = 2  # over all stages, after the first
+SWEEPS = 2  # over all stages, forth and back, after the first
 
 Floats = NDArray[np.floating[Any]]
 Placer = Callable[[Floats], Floats]
 
 
 def fit_tsne(
-    stages: Sequence[Floats],
-    dims: int,
-    perplexity: float,
-    seed: int,
-    random_start: bool = False,
-    advance: Callable[[], object] = lambda: None,
+    stages: Sequence[Floats], dims: int, perplexity: float, seed: int, random_start: bool = False
 ) -> Floats:
     """Places at every stage, (E, N, dims), of N points whose states are (N, H) at each.
 
-    It begins at principal components, or at random places; `advance` is called `tsne_work` times.
+    The first fit begins at principal components, or at random places.
     """
     from openTSNE import TSNEEmbedding, initialization
 
     affinities = [_affinities(stage, perplexity, seed) for stage in stages]
     options: dict[str, Any] = {"negative_gradient_method": "bh", "random_state": seed, "n_jobs": 1}
     places: dict[int, Floats] = {}
-    order = list(range(len(stages)))[::-1]  # from the last, trained stage back
-    for _ in range(1 + SWEEPS * (len(stages) > 1)):
-        for number in order:
-            beside = [places[n] for n in (number - 1, number + 1) if n in places]
-            if beside:
-                target = np.mean(beside, axis=0)
+    order = list(range(len(stages)))
+    sweep = order[::-1]  # from the last, trained stage back
+    if len(stages) > 1:
+        sweep = bar(sweep + (order + order[::-1]) * (SWEEPS // 2), "t-SNE", "stage")
+    for number in sweep:
+        beside = [places[n] for n in (number - 1, number + 1) if n in places]
+        if beside:
+            target = np.mean(beside, axis=0)
 
-                def pull(_: int, __: float, now: Any, target: Floats = target) -> None:
-                    now += SPRING * (target - now)
+            def pull(_: int, __: float, now: Any, target: Floats = target) -> None:
+                now += SPRING * (target - now)
 
-                embedding = TSNEEmbedding(places.get(number, target), affinities[number], **options)
-                pulled = {"callbacks": pull, "callbacks_every_iters": 1}
-                found = embedding.optimize(LATER_ITERATIONS, momentum=0.5, **pulled)
-            else:
-                begun = (
-                    initialization.random(len(stages[0]), dims, random_state=seed)
-                    if random_start
-                    else initialization.pca(stages[number], dims, random_state=seed)
-                )
-                embedding = TSNEEmbedding(begun, affinities[number], **options)
-                embedding = embedding.optimize(EARLY_ITERATIONS, exaggeration=12, momentum=0.8)
-                found = embedding.optimize(ITERATIONS, momentum=0.8)
-            places[number] = np.asarray(found, np.float64)
-            advance()
-        order.reverse()
-    return np.stack([places[number] for number in range(len(stages))])
-
-
-def tsne_work(stages: int) -> int:
-    """How often `fit_tsne` advances."""
-    return stages * (1 + SWEEPS * (stages > 1))
+            embedding = TSNEEmbedding(places.get(number, target), affinities[number], **options)
+            pulled = {"callbacks": pull, "callbacks_every_iters": 1}
+            found = embedding.optimize(LATER_ITERATIONS, momentum=0.5, **pulled)
+        else:
+            begin: Any = initialization.random if random_start else initialization.pca
+            begun = begin(stages[number], dims, random_state=seed)
+            embedding = TSNEEmbedding(begun, affinities[number], **options)
+            embedding = embedding.optimize(EARLY_ITERATIONS, exaggeration=12, momentum=0.8)
+            found = embedding.optimize(ITERATIONS, momentum=0.8)
+        places[number] = np.asarray(found, np.float64)
+    return np.stack([places[number] for number in order])
 
 
 def fit_umap(

@@ -1,10 +1,9 @@
 """Fits projections of latent states on a collection, and places other states in them.
 
 Principal components, the plane and the autoencoder are formulas. t-SNE and UMAP (embed.py) are
-none: their fitted states are kept, and new ones are placed among these, so a file holds no pickle.
-What each fit is worth is measured with it (trust.py): formulas are fitted again on other dialogues
-(drawn with replacement; on other frames where there is but one), t-SNE and UMAP from other random
-starts.
+none: new states are placed among those of the fit. What each fit is worth is measured (trust.py):
+formulas are fitted again on other dialogues (drawn with replacement; on other frames where there is
+but one), t-SNE and UMAP from other random starts.
 """
 
 from __future__ import annotations
@@ -77,7 +76,6 @@ class Sample:
     dialogues: NDArray[np.int64]
 
     def rows(self, rows: NDArray[np.int64]) -> Sample:
-        """Some of them."""
         return Sample(self.states[rows], self.situations[rows], self.dialogues[rows])
 
 
@@ -93,10 +91,7 @@ def fit_projection(
 
     Formulas are fitted on about so many frames of single speakers, as often as they occur; of
     t-SNE's and UMAP's, which are few, half are drawn alike from every situation, so that rare
-    moments are seen. `options` are those of Fit.
-
-    Raises:
-        ConfigError: what cannot be fitted.
+    moments are seen. `options` are those of Fit. ConfigError for what cannot be fitted.
     """
     fit, is_formula = Fit(method, **options), method in FORMULAS
     if points is None:
@@ -125,28 +120,17 @@ def fit_projection(
 
 
 def fit_sample(sample: Sample, fit: Fit) -> SavedEmbedding:
-    """Fit a projection on given states; layer and model are left unnamed.
-
-    Raises:
-        ConfigError: too few states, too few values in them, or states that have no place.
-    """
+    """Fit on given states, unnamed; ConfigError if these or their values are too few."""
     count, width = sample.states.shape
-    if count < FEWEST_POINTS:
-        raise ConfigError(
-            f"expected at least {FEWEST_POINTS} frames to fit a projection on, got {count}"
-        )
-    if width <= fit.dims:
-        raise ConfigError(
-            f"expected states of more than {fit.dims} values for a projection with {fit.dims} "
-            f"dimensions, got {width}"
-        )
+    points = f"{FEWEST_POINTS} frames to fit a projection on"
+    _expect(count >= FEWEST_POINTS, f"at least {points}, got {count}")
+    values = f"more than {fit.dims} values for a projection with {fit.dims} dimensions"
+    _expect(width > fit.dims, f"states of {values}, got {width}")
     rng = np.random.default_rng(fit.seed)
     fitted = _fit_formula if fit.method in FORMULAS else _fit_references
     formula, shown, places, again = fitted(sample, fit, rng)
-    if not np.isfinite(places).all():
-        raise ConfigError(
-            f"expected states that {fit.method} can place, got some that it gives no place"
-        )
+    has_place = bool(np.isfinite(places).all())
+    _expect(has_place, f"states that {fit.method} can place, got some that it gives no place")
     if formula.layers:
         everywhere, reference = apply_layers(formula.layers, sample.states), np.zeros((0, 0))
         judged, drawn = np.arange(len(places)), BACKGROUND
@@ -178,11 +162,8 @@ def projection_for(
 ) -> SavedEmbedding:
     """The projection in which a view shows a collection.
 
-    That is the file's, whatever its layer and dimensions; else the bundled plane, if it is of this
-    network, layer and dimensions; else the collection's PCA.
-
-    Raises:
-        ConfigError: a file of another network's states.
+    That is the file's, whatever its layer and dimensions (ConfigError if it is of another network);
+    else the bundled plane, if it is of this network and these; else the collection's PCA.
     """
     network = collection.about
     if path is None:
@@ -206,11 +187,7 @@ def projection_for(
 
 
 def place(projection: SavedEmbedding, states: Float32) -> Float32:
-    """Where states lie in a fitted projection, (N, H) -> (N, D).
-
-    Raises:
-        ConfigError: the states have another width.
-    """
+    """Where states lie in a projection, (N, H) -> (N, D); ConfigError for another width."""
     return placer(projection)(states)
 
 
@@ -225,11 +202,8 @@ def placer(projection: SavedEmbedding) -> Placer:
         rebuilt = embed.umap_placer(*fitted, settings["neighbours"])
 
     def placed(states: Float32) -> Float32:
-        if states.ndim != 2 or states.shape[1] != projection.width:
-            raise ConfigError(
-                f"expected states (N, {projection.width}), as the projection was fitted on, got "
-                f"{states.shape}"
-            )
+        expected = f"states (N, {projection.width}), as the projection was fitted on"
+        _expect(states.shape[1:] == (projection.width,), f"{expected}, got {states.shape}")
         starts = range(0, len(states), PLACED_AT_ONCE)
         blocks = [rebuilt(states[start : start + PLACED_AT_ONCE]) for start in starts]
         return np.concatenate([np.zeros((0, projection.dims)), *blocks]).astype(np.float32)
@@ -311,23 +285,23 @@ def _draw(situations: NDArray[np.str_], count: int, rng: np.random.Generator) ->
 
 def _check_request(fit: Fit, layer: str, points: int) -> None:
     method, is_formula = fit.method, fit.method in FORMULAS
-    if method not in METHODS:
-        raise ConfigError(f"expected a method among {', '.join(METHODS)}, got {method!r}")
-    if layer not in LAYERS:
-        raise ConfigError(f"expected a layer among {', '.join(LAYERS)}, got {layer!r}")
-    dims = "2" if method == "plane" else "2 or 3"
-    if str(fit.dims) not in dims.split(" or "):
-        raise ConfigError(f"expected {dims} dimensions of {method}, got {fit.dims}")
-    if points < FEWEST_POINTS or (not is_formula and points > MOST_REFERENCES):
-        some = f"{FEWEST_POINTS}" + f" and at most {MOST_REFERENCES}" * (not is_formula)
-        raise ConfigError(f"expected at least {some} points to fit {method} on, got {points}")
-    if fit.refits < 0:
-        raise ConfigError(f"expected 0 or more refits, got {fit.refits}")
+    _expect(method in METHODS, f"a method among {', '.join(METHODS)}, got {method!r}")
+    _expect(layer in LAYERS, f"a layer among {', '.join(LAYERS)}, got {layer!r}")
+    dims = ["2"] if method == "plane" else ["2", "3"]
+    _expect(str(fit.dims) in dims, f"{' or '.join(dims)} dimensions of {method}, got {fit.dims}")
+    some = f"{FEWEST_POINTS}" + f" and at most {MOST_REFERENCES}" * (not is_formula)
+    enough = FEWEST_POINTS <= points <= (np.inf if is_formula else MOST_REFERENCES)
+    _expect(enough, f"at least {some} points to fit {method} on, got {points}")
+    _expect(fit.refits >= 0, f"0 or more refits, got {fit.refits}")
     for name, of, least in (("perplexity", "tsne", 1), ("neighbours", "umap", 2)):
-        value = getattr(fit, name)
-        if value is not None and (method != of or value < least):
-            expected = f"{name} for {of} alone, of {least} or more"
-            raise ConfigError(f"expected {expected}, got {value:g} for {method}")
+        if (value := getattr(fit, name)) is not None:
+            words = f"{name} for {of} alone, of {least} or more, got {value:g} for {method}"
+            _expect(method == of and value >= least, words)
+
+
+def _expect(is_so: bool, words: str) -> None:
+    if not is_so:
+        raise ConfigError(f"expected {words}")
 
 
 def _landmarks(places: Float32, sample: Sample) -> dict[str, tuple[float, ...]]:

@@ -3,8 +3,7 @@
 turnstream latents place COLLECTION --embedding space.json --out places.csv
 
 Columns: dialogue, speaker, frame, time_s (end of the frame), situation, x, y, and z where there is
-one. Dialogues are placed one after another and kept beside the table until all are done, so work
-that was cut short is gone on with.
+one. What was placed of each dialogue is kept beside the table until all are, to resume.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from ..options import add_embedding, add_out, option, shown
 from ..parts import Arrays, Parts, parts_beside
 from ..quality import quality_of
 from ..views import View, check_suffix
-from .fitting import FORMULAS, Placer, placer, projection_for
+from .fitting import FORMULAS, placer, projection_for
 from .trust import name_of_fit
 
 
@@ -55,25 +54,27 @@ def place_collection(
     """Write where every frame and speaker of a collection lies in a projection of its network.
 
     Of each dialogue every Nth frame is placed, from its first; None is 1, but 5 of t-SNE and UMAP,
-    which take a while. `out` is a .csv or .parquet.
-
-    Raises:
-        ConfigError: `every` is less than 1.
+    which take a while; ConfigError if it is less. `out` is a .csv or .parquet.
     """
     if every is None:
         every = 1 if projection.method in FORMULAS else 5
     if every < 1:
         raise ConfigError(f"expected to place every frame (1) or fewer, got every {every}")
-    layers = [values for layer in projection.layers for values in (layer.weight, layer.bias)]
-    fitted = (projection.method, projection.layer, projection.places, projection.reference, *layers)
+    fitted = (projection.method, projection.layer, projection.places, projection.reference)
+
+    def places_of(number: int) -> Arrays:
+        columns = ["dialogue", "speaker", "frame", "time_s", "situation", projection.layer]
+        found = collection.frames(number, columns).items()
+        rows = {name: values[::every].reshape(-1, *values.shape[2:]) for name, values in found}
+        places = place(rows.pop(projection.layer)).T
+        return rows | dict(zip("xyz", places, strict=False))
+
     kept = Parts(parts_beside(out), repr(collection.about), every, *fitted)
     numbers, place, rows = range(len(collection.dialogues)), placer(projection), 0
-    for number in bar(numbers, "place", "dialogue"):
-        kept.of(number, partial(_places, collection, number, projection, place, every))
     writer: Any = None
     unfinished = out.with_name(out.name + ".part")
-    for number in numbers:
-        table: Any = pa.table(kept.of(number, dict))
+    for number in bar(numbers, "place", "dialogue"):
+        table: Any = pa.table(kept.of(number, partial(places_of, number)))
         if writer is None and out.suffix == ".csv":
             writer = pacsv.CSVWriter(unfinished, table.schema)
         elif writer is None:
@@ -91,13 +92,3 @@ def place_collection(
         f"{quality_of(collection).in_words()}"
     )
     return View(out, title, caption)
-
-
-def _places(
-    collection: Collection, number: int, projection: SavedEmbedding, place: Placer, every: int
-) -> Arrays:
-    columns = ["dialogue", "speaker", "frame", "time_s", "situation", projection.layer]
-    found = collection.frames(number, columns)
-    rows = {name: values[::every].reshape(-1, *values.shape[2:]) for name, values in found.items()}
-    places = place(rows.pop(projection.layer))
-    return rows | {axis: places[:, i] for i, axis in enumerate("xyz"[: projection.dims])}

@@ -57,12 +57,9 @@ def main(args: argparse.Namespace) -> int:
 def project(
     collection: Collection, method: str, out: Path, drawing: Path | None = None, **options: Any
 ) -> View:
-    """Fit a projection, save it as .json, and perhaps draw it as .png.
+    """Fit a projection, save it as .json, and perhaps draw it as .png; return what is shown.
 
-    `options` are those of `fit_projection`. Returns the picture, or without one the file.
-
-    Raises:
-        ConfigError: what cannot be fitted.
+    `options` and errors are those of `fit_projection`.
     """
     projection = fit_projection(collection, method, **options)
     projection.save(out)
@@ -77,9 +74,8 @@ def draw_projection(projection: SavedEmbedding, path: Path, quality: str = "") -
 
     Points of neighbourhoods that do not survive refits are hollow.
     """
-    names = [ELSE, *SITUATIONS[1:]]
     codes = np.array([SITUATIONS.index(name) for name in projection.situations])
-    label = {"classes": names, "values": codes}
+    label = {"classes": [ELSE, *SITUATIONS[1:]], "values": codes}
     return points_picture(
         path,
         *_words(projection, quality),

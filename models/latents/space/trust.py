@@ -1,11 +1,10 @@
 """How far a picture of states can be believed, in figures and in words.
 
 Overlap is the share of each point's nearest neighbours among the states that are its nearest in the
-picture: what a reader takes for alike. Trustworthiness falls with every point that is near in the
-picture and not among the states; continuity, with every one that is near among the states and not
-in the picture (Venna & Kaski 2001). Both count by rank, and so are near 1 of almost any picture of
-many points. Stability asks which neighbourhoods of the picture are there again when the projection
-is fitted again: one that loses half of its members or more (UNSTABLE) is a whim of this fit.
+picture. Trustworthiness falls with every point that is near in the picture alone, continuity with
+every one that is near among the states alone (Venna & Kaski 2001); both count by rank, and are near
+1 of almost any picture. Stability asks which neighbourhoods are there again in another fit: one
+that loses half of its members or more (UNSTABLE) is a whim of this one.
 """
 
 from __future__ import annotations
@@ -22,13 +21,8 @@ from ..drawing import listed
 NEIGHBOURS = 15
 FIGURES = ("overlap", "trustworthiness", "continuity", "stability")  # as views name them
 UNSTABLE = 0.5  # share of neighbours that stay, below which one does not survive a refit
-TITLES = {
-    "plane": "plane of two components",
-    "pca": "principal components",
-    "autoencoder": "autoencoder",
-    "tsne": "t-SNE",
-    "umap": "UMAP",
-}
+TITLES = {"plane": "plane of two components", "pca": "principal components"}
+TITLES |= {"autoencoder": "autoencoder", "tsne": "t-SNE", "umap": "UMAP"}
 LAYER_NAMES = {"latent": "last layer", "latent_speaker": "first recurrent layer"}
 
 Float32 = NDArray[np.float32]

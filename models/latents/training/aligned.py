@@ -1,17 +1,15 @@
 """One picture for many stages of a network, in which what does not change does not move.
 
-Fitted one by one, t-SNE and UMAP turn, mirror and rearrange the picture from stage to stage, and an
-animation shows their whims. Here all stages are fitted together: principal components of all stages
-at once, or t-SNE or UMAP with a penalty on ways between stages (space/embed.py).
-
-Stages are first turned onto each other in their own space (orthogonal Procrustes, Schoenemann
-1966), so that networks whose units are in another order, or whose layers have another width, can be
-compared: a turn changes no distance. `Drift` measures how still the picture is.
+Fitted one by one, t-SNE and UMAP turn, mirror and rearrange the picture from stage to stage. Here
+all stages are fitted together: principal components of all at once, or t-SNE or UMAP with a penalty
+on ways between stages (space/embed.py). Before, they are turned onto each other in their own space
+(orthogonal Procrustes, Schoenemann 1966), so that networks whose units are in another order, or
+whose layers have another width, can be compared: a turn changes no distance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -27,8 +25,8 @@ METHODS = ("pca", "tsne", "umap")
 STILL_SHARE = 0.1  # of the points; whose neighbours change least are called still
 LEAST_POINTS = 30
 
-Floats = NDArray[np.float64]
-Stages = Sequence[NDArray[np.floating[Any]]]
+Floats = NDArray[np.floating[Any]]
+Stages = Sequence[Floats]
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Drift:
     overlap: float
 
 
-def turned_onto(stage: NDArray[np.floating[Any]], reference: NDArray[np.floating[Any]]) -> Floats:
+def turned_onto(stage: Floats, reference: Floats) -> Floats:
     """A stage (N, H), turned, mirrored and moved to lie as near as it can to a reference (N, K).
 
     The narrower of the two counts as having zeros in the missing directions: (N, max(H, K)).
@@ -63,36 +61,25 @@ def turned_onto(stage: NDArray[np.floating[Any]], reference: NDArray[np.floating
 
 def turned_stages(stages: Stages) -> list[Floats]:
     """Every stage turned onto the one after it, from the last one back, (N, H) each."""
-    check_stages(stages)
-    turned = [stages[-1].astype(np.float64)]
+    turned: list[Floats] = [stages[-1].astype(np.float64)]
     for stage in reversed(stages[:-1]):
         turned.insert(0, turned_onto(stage, turned[0]))
     return [_widened(stage, max(stage.shape[1] for stage in turned)) for stage in turned]
 
 
-def fit_together(
-    stages: Stages,
-    method: str,
-    dims: int = 2,
-    seed: int = 0,
-    advance: Callable[[], object] = lambda: None,
-) -> Floats:
-    """Places of all points at all stages, in one picture, (E, N, dims).
+def fit_together(stages: Stages, method: str, dims: int = 2, seed: int = 0) -> Floats:
+    """Places of all points at all stages, in one picture by one of METHODS, (E, N, dims).
 
-    Args:
-        stages: states of the same N points, (N, H) each; H may differ.
-        method: one of METHODS.
-        dims, seed: of the picture, and of everything drawn.
-        advance: called `tsne_work` times by t-SNE.
-    Raises:
-        ConfigError: stages that do not fit together, too few points, or another method.
+    Stages are states of the same N points, (N, H) each; H may differ. ConfigError if there are too
+    few points, or for another method.
     """
-    return _fit(turned_stages(stages), method, dims, seed, advance)
+    if len(stages[0]) < LEAST_POINTS:
+        raise ConfigError(f"expected at least {LEAST_POINTS} points, got {len(stages[0])}")
+    return _fit(turned_stages(stages), method, dims, seed)
 
 
 def fit_apart(stages: Stages, method: str, dims: int = 2, seed: int = 0) -> Floats:
     """Each stage fitted on its own, then turned onto the one before it, (E, N, dims)."""
-    check_stages(stages)
     places: list[Floats] = []
     for number, stage in enumerate(stages):
         fitted = _fit([stage.astype(np.float64)], method, dims, seed + number)[0]
@@ -120,22 +107,6 @@ def measure_drift(stages: Stages, places: Floats, same: Floats) -> Drift:
     )
 
 
-def check_stages(stages: Stages) -> None:
-    """Raises ConfigError for stages that cannot be shown together."""
-    if len(stages) < 2:
-        raise ConfigError(f"expected states of at least 2 stages, got {len(stages)}")
-    shapes = [stage.shape for stage in stages]
-    if any(len(shape) != 2 or shape[0] != shapes[0][0] or shape[1] < 2 for shape in shapes):
-        raise ConfigError(
-            "expected states (N, H >= 2) of the same N points at every stage, got shapes "
-            f"{', '.join(map(str, shapes))}"
-        )
-    if shapes[0][0] < LEAST_POINTS:
-        raise ConfigError(f"expected at least {LEAST_POINTS} points, got {shapes[0][0]}")
-    if not all(np.isfinite(stage).all() for stage in stages):
-        raise ConfigError("expected numbers in all states, got NaN or infinity")
-
-
 def radius(places: Floats) -> float:
     """Root mean square distance of places, (..., D), from their middle."""
     flat = places.reshape(-1, places.shape[-1])
@@ -146,13 +117,7 @@ def _widened(stage: Floats, width: int) -> Floats:
     return np.pad(stage, ((0, 0), (0, width - stage.shape[1])))
 
 
-def _fit(
-    stages: Sequence[Floats],
-    method: str,
-    dims: int,
-    seed: int,
-    advance: Callable[[], object] = lambda: None,
-) -> Floats:
+def _fit(stages: Sequence[Floats], method: str, dims: int, seed: int) -> Floats:
     most = len(stages[0]) - 1
     if method == "pca":
         from sklearn.decomposition import PCA
@@ -160,8 +125,7 @@ def _fit(
         fitted = PCA(dims, random_state=seed).fit(np.concatenate(stages))
         return np.stack([fitted.transform(stage) for stage in stages])
     if method == "tsne":
-        perplexity = min(PERPLEXITY, most // 3)
-        return np.asarray(fit_tsne(stages, dims, perplexity, seed, advance=advance), np.float64)
+        return fit_tsne(stages, dims, min(PERPLEXITY, most // 3), seed)
     if method == "umap":
-        return np.asarray(fit_umap(stages, dims, min(NEIGHBOURS, most), seed), np.float64)
+        return fit_umap(stages, dims, min(NEIGHBOURS, most), seed)
     raise ConfigError(f"expected a method, one of {', '.join(METHODS)}, got {method!r}")

@@ -19,14 +19,13 @@ import numpy as np
 
 from ....stream.errors import ConfigError
 from ...runs.run_folder import SNAPSHOTS, find_snapshots
-from ..bars import bar
 from ..collect import check_checkpoint, load_network, name_of, opened_collection
 from ..drawing import listed
 from ..options import add_layer, add_out, add_seed, option, shown
 from ..parts import parts_beside
 from ..paths.page import write_view
 from ..quality import quality_of
-from ..space.embed import NEIGHBOURS, tsne_work
+from ..space.embed import NEIGHBOURS
 from ..space.trust import near_among
 from ..views import View, check_suffix
 from .aligned import METHODS, STILL_SHARE, fit_apart, fit_together, measure_drift, radius
@@ -39,7 +38,6 @@ TITLES = {
     "networks": "The same moments in the spaces of several networks",
     "files": "The same points at several stages",
 }
-MARKS = (["told rightly", "told wrongly"], ["marked right", "marked wrong"])  # the last of files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -128,26 +126,22 @@ def gather(
 def animation_page(stages: Stages, out: Path, method: str, dims: int = 2, seed: int = 0) -> View:
     """Fit one picture for all stages by one of METHODS, measure how still it is, write the page."""
     states, same = stages.states, [stages.states[-1]] * 2
-    work = tsne_work(len(states)) + tsne_work(2) if method == "tsne" else 1
-    with bar(None, "fit together", "fit", work) as progress:
-        places = fit_together(states, method, dims, seed, progress.update)
-        twice = fit_together(same, method, dims, seed, progress.update)
-    together = measure_drift(states, places, twice)
+    places = fit_together(states, method, dims, seed)
     apart = fit_apart(states, method, dims, seed)
+    together = measure_drift(states, places, fit_together(same, method, dims, seed))
     apart = measure_drift(states, apart, fit_apart(same, method, dims, seed))
     moved = np.linalg.norm(places[-1] - places[0], axis=1) / radius(places)
-    first, last = stages.names[0], stages.names[-1]
+    first, *_, last = stages.names
+
+    def both(name: str, digits: str) -> str:
+        return f"{getattr(together, name):{digits}} ({getattr(apart, name):{digits}})"
+
     figures = {
-        f"{STILL_SHARE:.0%} of points whose {NEIGHBOURS} nearest neighbours in the full space "
-        "change least": f"{together.still:.2f} ({apart.still:.2f})",
-        "all points": f"{together.all:.2f} ({apart.all:.2f})",
-        "the last stage shown twice, where nothing changes": (
-            f"{together.same:.3f} ({apart.same:.3f})"
-        ),
+        f"{STILL_SHARE:.0%} of points whose neighbours change least": both("still", ".2f"),
+        "all points": both("all", ".2f"),
+        "the last stage shown twice, where nothing changes": both("same", ".3f"),
         f"half of the points from {first} to {last}": f"more than {np.median(moved):.2f}",
-        f"neighbours among the {NEIGHBOURS} nearest full states that are so here, too": (
-            f"{together.overlap:.0%} ({apart.overlap:.0%})"
-        ),
+        f"the {NEIGHBOURS} nearest in the full space that are so here": both("overlap", ".0%"),
     }
     caption = (
         f"The same {len(stages.ids)} points at {len(stages.names)} stages, from {first} to {last}, "
@@ -161,7 +155,7 @@ def animation_page(stages: Stages, out: Path, method: str, dims: int = 2, seed: 
         "ids": stages.ids,
         "labels": labels,
         "wrong": stages.wrong,
-        "marks": MARKS[stages.origin == "files"],
+        "marks": ["right", "wrong"],
         "places": [place.astype(np.float32) for place in places],
         "near": np.stack([near_among(one, NEAR) for one in states]),
         "moments": stages.moments,
@@ -175,10 +169,11 @@ def mistakes(stages: Stages) -> dict[str, str]:
     if stages.wrong is None or not np.isfinite(stages.wrong).any():
         return {}
     marked = np.isfinite(stages.wrong)
+    what = "marked points" if stages.origin == "files" else "shifts and holds"
     found: dict[str, str] = {}
     for place in (0, -1):
         marks = stages.wrong[place][marked[place]]
         share = f"{marks.mean():.0%} of {len(marks)}" if len(marks) else "none is marked"
-        found[f"{MARKS[stages.origin == 'files'][1]} at {stages.names[place]}"] = share
+        found[f"{what} wrong at {stages.names[place]}"] = share
     always = (stages.wrong[:, marked.all(axis=0)] == 1).all(axis=0).sum()
     return found | {"wrong at every stage": str(always)}

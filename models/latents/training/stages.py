@@ -64,12 +64,9 @@ class Stages:
 def follow(collection: Collection, count: int, seed: int = 0) -> tuple[Readings, Arrays]:
     """Choose about so many moments: frames, and shifts and holds 0.25 s into their silence.
 
-    Returns:
-        The moments, in which a network is asked about the other speaker than the one whose state is
-        followed (of a silence the one before it), and their labels by name, (N,) each; `event` is
-        "" where it is no shift or hold.
-    Raises:
-        ConfigError: there are no shifts, or no holds.
+    In them a network is asked about the other speaker than the one whose state is followed (of a
+    silence the one before it). Their labels come with them by name, (N,) each; `event` is "" where
+    it is no shift or hold. ConfigError without either.
     """
     silences, events = silence_readings(collection)
     order = np.random.default_rng(seed).permutation(len(events))
@@ -78,12 +75,9 @@ def follow(collection: Collection, count: int, seed: int = 0) -> tuple[Readings,
     drawn = collection.sample(max(0, count - len(chosen)), ["situation"], seed=seed)
     nothing = [""] * len(drawn["frame"])
     heard_s = (drawn["frame"] + 1) / collection.frame_rate_hz
-    moments = Readings(
-        np.concatenate([silences.number[chosen], drawn["number"]]),
-        np.concatenate([silences.heard_s[chosen], heard_s]),
-        np.concatenate([silences.speaker[chosen], 1 - drawn["speaker"]]),
-        np.concatenate([silences.happened[chosen], np.zeros(len(nothing), bool)]),
-    )
+    frames = (drawn["number"], heard_s, 1 - drawn["speaker"], np.zeros(len(nothing), bool))
+    both = zip(vars(silences.only(chosen)).values(), frames, strict=True)
+    moments = Readings(*(np.concatenate(values) for values in both))
     dialogues = [collection.dialogues[number] for number in moments.number]
     situations = [SITUATION[event.kind] for event in events]
     return moments, {
@@ -108,9 +102,8 @@ def moving_stages(
 
     Args:
         networks: by the name of their stage, in order.
-        collection: of dialogues with sound.
+        collection, layer: of dialogues with sound; one of LAYERS.
         points, seed: how many moments to follow, and the seed of their choice.
-        layer: one of LAYERS.
         kept: folder for what was heard so far, if work is cut short; removed in the end.
     """
     from ...checkpoint import weights_sha256

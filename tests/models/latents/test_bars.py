@@ -15,9 +15,7 @@ from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.exchange import export
 
 
-def test_a_log_gets_a_line_a_minute_and_none_for_short_work(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_log_gets_a_line_a_minute_of_long_work(monkeypatch: pytest.MonkeyPatch) -> None:
     log, now = io.StringIO(), [0.0]
     monkeypatch.setattr(sys, "stderr", log)
     monkeypatch.setattr("tqdm.std.time", lambda: now[0])

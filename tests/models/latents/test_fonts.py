@@ -19,9 +19,20 @@ def draw(path: Path, text: str) -> None:
         panel.set_xlabel(text)
 
 
-@pytest.fixture
-def font_with_han(tmp_path: Path) -> str:
-    """A font named as one of FALLBACKS that draws a Chinese character (as an H)."""
+def test_characters_that_no_font_has_are_named_once_and_warn_of_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(fonts, "FALLBACKS", ())
+    draw(tmp_path / "a.png", "你好 hello")
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith(f"{tmp_path / 'a.png'}: drawn as boxes, since no installed font has")
+    assert [said.count(text) for text in ("你", "好", "fonts-noto-cjk")] == [1, 1, 1]
+
+
+def test_an_installed_fallback_draws_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A font that is named as one of FALLBACKS has a Chinese character (drawn as an H)."""
     made = TTFont(font_manager.findfont("DejaVu Sans"))
     for table in made["cmap"].tables:
         if table.isUnicode() and table.format in (4, 12):
@@ -30,33 +41,13 @@ def font_with_han(tmp_path: Path) -> str:
         if record.nameID in (1, 4, 16):
             record.string = "Noto Sans CJK SC"
     made.save(tmp_path / "han.ttf")
-    return str(tmp_path / "han.ttf")
-
-
-def test_characters_that_no_font_has_are_named_once_and_warn_of_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(fonts, "FALLBACKS", ())
-    draw(tmp_path / "a.png", "你好 hello")
-    (said,) = [record.getMessage() for record in caplog.records]
-    assert said.startswith(f"{tmp_path / 'a.png'}: drawn as boxes, since no installed font has")
-    assert said.count("你") == said.count("好") == 1
-    assert "fonts-noto-cjk" in said
-
-
-def test_an_installed_fallback_draws_them(
-    tmp_path: Path,
-    font_with_han: str,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
     monkeypatch.setattr(fonts, "FALLBACKS", ())
     draw(tmp_path / "boxes.png", "你")
     monkeypatch.undo()
     caplog.clear()
     manager = font_manager.fontManager
     monkeypatch.setattr(manager, "ttflist", list(manager.ttflist))
-    manager.addfont(font_with_han)
+    manager.addfont(tmp_path / "han.ttf")
     draw(tmp_path / "drawn.png", "你")
     assert not [record for record in caplog.records if "boxes" in record.getMessage()]
     drawn, boxes = (imread(tmp_path / f"{name}.png") for name in ("drawn", "boxes"))

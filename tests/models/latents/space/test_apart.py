@@ -16,12 +16,10 @@ from sklearn.neighbors import KNeighborsClassifier
 from turnstream.models.evaluation.measures import Estimate
 from turnstream.models.latents.space.apart import Apartness, briefly, how_far_apart, in_words
 
-Places = NDArray[np.float32]
+Places, Bools, Ints = NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]
 
 
-def made(
-    apart: float, count: int = 200, dialogues: int = 5
-) -> tuple[Places, NDArray[np.bool_], NDArray[np.int64]]:
+def made(apart: float, count: int = 200, dialogues: int = 5) -> tuple[Places, Bools, Ints]:
     """Two round clouds whose centres lie so many standard deviations apart."""
     rng = np.random.default_rng(0)
     first = rng.random(count) < 0.4
@@ -30,12 +28,7 @@ def made(
     return places.astype(np.float32), first, np.sort(rng.integers(0, dialogues, count))
 
 
-def measured(
-    places: Places,
-    first: NDArray[np.bool_],
-    dialogue: NDArray[np.int64],
-    speaker: NDArray[np.int64] | None = None,
-) -> Apartness:
+def measured(places: Places, first: Bools, dialogue: Ints, speaker: Any = None) -> Apartness:
     """Of events in order of time; the speakers take turns unless they are given."""
     order = np.arange(len(first))
     return how_far_apart(places, first, dialogue, order % 2 if speaker is None else speaker, order)
@@ -53,12 +46,8 @@ def test_figures_are_those_of_scikit_learns_cross_validation() -> None:
         (LinearDiscriminantAnalysis(priors=[0.5, 0.5]), found.line),
         (KNeighborsClassifier(15), found.neighbours),
     ):
-        how: dict[str, Any] = {
-            "groups": dialogue,
-            "cv": LeaveOneGroupOut(),
-            "method": "predict_proba",
-        }
-        told: Any = cross_val_predict(classifier, places, first, **how)
+        how: dict[str, Any] = {"cv": LeaveOneGroupOut(), "method": "predict_proba"}
+        told: Any = cross_val_predict(classifier, places, first, groups=dialogue, **how)
         scores = told[:, 1]
         inside = [strata == one for one in np.unique(strata)]
         aucs = [roc_auc_score(first[one], scores[one]) for one in inside]
@@ -99,18 +88,20 @@ def test_a_class_around_the_other_is_told_by_its_neighbours_and_not_by_a_line() 
     assert "almost wholly apart" in said(found)
 
 
-def test_a_single_dialogue_is_told_in_parts_and_has_no_interval() -> None:
+def test_one_dialogue_is_told_in_fifths_without_an_interval_and_many_in_tenths() -> None:
     found = measured(*made(2.0, dialogues=1))
     assert 0.85 < found.line.value < 1
     assert np.isnan(found.line.low)
     assert "so without an interval" in said(found)
+    many = measured(*made(1.0, count=600, dialogues=40))
+    assert many.dialogues == 40
+    assert "each tenth of the dialogues told by the rest" in said(many)
+    wide = Apartness(30, 30, Estimate(0.7, 0.45, 0.9), Estimate(0.6, 0.4, 0.8), 4)
+    assert "perhaps by chance" in said(wide)  # whose interval holds it
 
 
 def test_places_of_one_moment_are_held_out_together() -> None:
-    """Twins of opposite class at nearly the same place.
-
-    They are told apart only by seeing the one when the other is judged.
-    """
+    """Twins of opposite class are told apart only by seeing the one when the other is judged."""
     twins = np.tile([[0.0, 0], [0.01, 0]], (60, 1))
     places = np.repeat(np.random.default_rng(0).normal(0, 10, (60, 2)), 2, axis=0) + twins
     first, nobody = np.tile([True, False], 60), np.zeros(120, np.int64)
@@ -121,25 +112,24 @@ def test_places_of_one_moment_are_held_out_together() -> None:
 
 def test_places_that_cannot_be_read_do_not_count() -> None:
     places, first, dialogue = made(1.0)
-    gaps = np.full((30, 2), np.nan, np.float32)
-    more = (np.concatenate([places, gaps]), np.append(first, np.ones(30, bool)))
-    assert measured(*more, np.append(dialogue, 0 * dialogue[:30])) == measured(
-        places, first, dialogue
-    )
+    gaps = (np.full((30, 2), np.nan, np.float32), np.ones(30, bool), np.zeros(30, np.int64))
+    whole = (places, first, dialogue)
+    more: list[Any] = [np.concatenate(both) for both in zip(whole, gaps, strict=True)]
+    assert measured(*more) == measured(*whole)
 
 
 @pytest.mark.parametrize(
-    ("of_first", "words"),
+    ("first", "words"),
     [
-        (lambda order: order >= 0, "There is nothing to compare: 200 shift, no hold."),
-        (lambda order: order < 3, "3 shift and 197 hold: too few to say"),
-        (lambda order: order % 29 == 3, "Shift and hold are too few to call apart or not: AUC "),
-        (lambda order: order % 17 == 0, "this is rough"),
+        (np.arange(200) >= 0, "There is nothing to compare: 200 shift, no hold."),
+        (np.arange(200) < 3, "3 shift and 197 hold: too few to say"),
+        (np.arange(200) % 29 == 3, "Shift and hold are too few to call apart or not: AUC "),
+        (np.arange(200) % 17 == 0, "this is rough"),
     ],
 )
-def test_one_class_and_too_few_are_said_in_words(of_first: object, words: str) -> None:
+def test_one_class_and_too_few_are_said_in_words(first: Bools, words: str) -> None:
     places, _, dialogue = made(1.0)
-    found = measured(places, of_first(np.arange(200)), dialogue)  # pyright: ignore[reportCallIssue]
+    found = measured(places, first, dialogue)
     assert words in said(found)
     few = min(found.first, found.second) < 10
     assert ("too few" in briefly(("shift", "hold"), found)) == few
@@ -152,14 +142,3 @@ def test_no_places_and_classes_that_no_speaker_has_both_of_are_said_in_words() -
     order = np.arange(90)
     found = measured(places[:90], order < 45, order // 45, 0 * order)
     assert said(found).startswith("45 shift and 45 hold: too few to say how far apart they are")
-
-
-def test_many_dialogues_are_held_out_in_tenths() -> None:
-    found = measured(*made(1.0, count=600, dialogues=40))
-    assert found.dialogues == 40
-    assert "each tenth of the dialogues told by the rest" in said(found)
-
-
-def test_an_interval_that_holds_chance_is_not_called_apart() -> None:
-    wide = Apartness(30, 30, Estimate(0.7, 0.45, 0.9), Estimate(0.6, 0.4, 0.8), 4)
-    assert "perhaps by chance" in said(wide)

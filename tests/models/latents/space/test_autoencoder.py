@@ -8,7 +8,7 @@ import torch
 
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.space.autoencoder import fit_autoencoder, moving_span, moving_steps
-from turnstream.stream.saved_embedding import Formula, apply_layers
+from turnstream.stream.saved_embedding import apply_layers
 
 
 def curved_states(count: int = 3000) -> np.ndarray:
@@ -20,23 +20,16 @@ def curved_states(count: int = 3000) -> np.ndarray:
     return (5 + 0.5 * (sheet + rng.normal(0, 0.05, sheet.shape))).astype(np.float32)
 
 
-@pytest.fixture(scope="module")
-def formula() -> Formula:
-    return fit_autoencoder(curved_states(), 2, seed=0)
-
-
-def test_it_keeps_more_of_a_curved_sheet_than_a_plane_does(formula: Formula) -> None:
+def test_three_layers_with_a_linear_bottleneck_keep_more_of_a_curved_sheet_than_a_plane() -> None:
+    formula = fit_autoencoder(curved_states(), 2, seed=0)
     assert formula.trust["reconstructed"] > formula.trust["reconstructed_by_pca"] + 0.1
     states = curved_states()
     values = np.linalg.svd(states - states.mean(axis=0), compute_uv=False) ** 2
     expected = pytest.approx(values[:2].sum() / values.sum(), abs=0.03)
     assert formula.trust["reconstructed_by_pca"] == expected
-
-
-def test_the_formula_is_three_layers_with_a_linear_bottleneck(formula: Formula) -> None:
     assert [layer.activation for layer in formula.layers] == ["tanh", "tanh", "linear"]
     assert [layer.weight.shape for layer in formula.layers] == [(64, 10), (32, 64), (2, 32)]
-    places = apply_layers(formula.layers, curved_states())
+    places = apply_layers(formula.layers, states)
     assert places.shape == (3000, 2)
     assert (places.std(axis=0) > 0.1).all()
 
@@ -68,13 +61,10 @@ def test_still_ends_are_outside_of_the_span_and_still_middles_inside() -> None:
     states[50:60] = states[49]
     states[90:] = states[89]
     assert moving_span(states) == (19, 90)
-    assert moving_span(np.ones((9, 3), np.float32)) == (0, 9)
-    assert moving_span(np.ones((1, 3), np.float32)) == (0, 1)
+    assert [moving_span(np.ones((n, 3), np.float32)) for n in (9, 1)] == [(0, 9), (0, 1)]
 
 
-def test_rows_of_a_collection_are_kept_by_their_own_dialogue_and_speaker(
-    tiny_collection: Collection,
-) -> None:
+def test_rows_are_kept_by_their_own_dialogue_and_speaker(tiny_collection: Collection) -> None:
     rows = tiny_collection.sample(10000, ["latent"], spare=0)
     moving = moving_steps(tiny_collection, "latent", rows)
     for number in range(3):

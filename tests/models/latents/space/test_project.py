@@ -12,7 +12,7 @@ from matplotlib.image import imread
 from turnstream.cli import main
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.space.fitting import fit_projection
-from turnstream.models.latents.space.project import draw_projection, project, trust_in_words
+from turnstream.models.latents.space.project import draw_projection, trust_in_words
 from turnstream.stream.saved_embedding import SavedEmbedding, load_embedding
 
 
@@ -29,47 +29,37 @@ def test_the_command_writes_file_and_picture_and_says_how_far_to_believe(
     tiny_collection: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, plot = tmp_path / "space.json", tmp_path / "space.png"
-    options = ["--layer", "latent_speaker", "--points", 1000, "--refits", 1]
+    options = ["--layer", "latent_speaker", "--points", 1000, "--refits", 1, "--dims", 3]
     assert run(tiny_collection.folder, *options, "--out", out, "--plot", plot) == 0
     projection, said = load_embedding(out), capsys.readouterr().out
     assert projection.layer == "latent_speaker"
     assert f": {projection.trust['trustworthiness']:.2f}" in said
     assert f"{projection.trust['stability']:.0%} (" in said
     assert "How good the network is" in said
+    height, width, _ = imread(plot).shape
     assert imread(plot).std() > 0.05
+    assert width > 1.5 * height  # from three sides
 
 
-@pytest.mark.parametrize(
-    ("option", "name"),
-    [("--out", "space.csv"), ("--plot", "space.pdf"), ("--out", "nowhere/space.json")],
-)
-def test_files_that_cannot_be_written_are_refused_before_any_work(
-    option: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    files = ["--out", tmp_path / "space.json", option, tmp_path / name]
-    assert run(tmp_path / "no source", *files) == 2
-    assert "error: expected a" in capsys.readouterr().err
+def test_a_wrong_plot_is_refused_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("space.pdf", "nowhere/space.png"):
+        files = ["--out", tmp_path / "space.json", "--plot", tmp_path / name]
+        assert run(tmp_path / "no source", *files) == 2
+        assert "error: expected a" in capsys.readouterr().err
 
 
-def test_points_of_neighbourhoods_that_do_not_survive_are_drawn_hollow(
-    pca: SavedEmbedding, tmp_path: Path
-) -> None:
+def test_whims_are_hollow_and_distances_are_warned_of(pca: SavedEmbedding, tmp_path: Path) -> None:
     ink: list[int] = []
+    view = draw_projection(pca, tmp_path / "drawn.png")
     for share in (0.0, 1.0):
         drawn = replace(pca, stability=np.full(len(pca.places), share, np.float32))
-        view = draw_projection(drawn, tmp_path / "drawn.png")
+        draw_projection(drawn, view.path)
         ink.append((imread(view.path)[..., :3].min(axis=2) < 0.9).sum())
     assert ink[0] < ink[1]
-
-
-def test_three_dimensions_are_drawn_from_three_sides(
-    tiny_collection: Collection, tmp_path: Path
-) -> None:
-    files, options = (tmp_path / "space.json", tmp_path / "space.png"), {"points": 500, "refits": 0}
-    view = project(tiny_collection, "pca", *files, dims=3, **options)
-    height, width, _ = imread(view.path).shape
-    assert width > 1.5 * height
-    assert "not fitted again" in view.caption
+    assert "distances between groups" not in view.caption
+    reference = np.zeros((len(pca.places), 10), np.float32)
+    tsne = replace(pca, method="tsne", layers=(), reference=reference)
+    assert "distances between groups" in draw_projection(tsne, view.path).caption
 
 
 def test_words_depend_on_what_was_measured(pca: SavedEmbedding) -> None:
@@ -84,14 +74,6 @@ def test_words_depend_on_what_was_measured(pca: SavedEmbedding) -> None:
     bad = trust_in_words(replace(pca, trust=trust, settings={"dialogues": 1}))
     assert "Most neighbourhoods do not survive" in bad
     assert "on frames drawn with replacement" in bad
+    trust = {name: trust[name] for name in ("trustworthiness", "continuity", "judged")}
+    assert "not fitted again" in trust_in_words(replace(pca, trust=trust))
     assert "has not been measured" in trust_in_words(replace(pca, trust={}))
-
-
-def test_of_what_has_no_formula_the_caption_warns_of_distances(
-    pca: SavedEmbedding, tmp_path: Path
-) -> None:
-    reference = np.zeros((len(pca.places), 10), np.float32)
-    tsne = replace(pca, method="tsne", layers=(), reference=reference)
-    for projection in (pca, tsne):
-        caption = draw_projection(projection, tmp_path / "drawn.png").caption
-        assert ("distances between groups" in caption) == (projection is tsne)

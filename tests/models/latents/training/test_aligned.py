@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from scipy.stats import ortho_group
@@ -40,17 +38,14 @@ def stages(clusters: np.ndarray) -> Stages:
     return [stage.astype(np.float32) for stage in parting]
 
 
-def test_a_turned_mirrored_and_moved_copy_is_turned_back(stages: Stages) -> None:
+def test_a_turned_mirrored_copy_is_turned_back_at_the_same_distances(stages: Stages) -> None:
     turns = [ortho_group.rvs(8, random_state=seed) for seed in (3, 4)]
     assert min(map(np.linalg.det, turns)) < 0  # a mirrored one is among them
     for turn in turns:
         np.testing.assert_allclose(
             turned_onto(stages[2] @ turn + 7, stages[2]), stages[2], atol=1e-4
         )
-
-
-def test_turning_changes_no_distance_and_a_narrower_layer_is_filled_up(stages: Stages) -> None:
-    narrow = stages[1][:, :5]
+    narrow = stages[1][:, :5]  # is filled up with zeros
     turned = turned_onto(narrow, stages[2])
     assert turned.shape == (POINTS, 8)
     found, expected = (np.linalg.norm(x[0] - x[1:], axis=1) for x in (turned, narrow))
@@ -86,7 +81,7 @@ def test_what_does_not_change_holds_still_beside_what_was_fitted_apart(
     assert (found == clusters).mean() > 0.95
 
 
-def test_drift_is_measured_in_the_pictures_radius(stages: Stages) -> None:
+def test_drift_is_in_radii_and_still_points_keep_their_neighbours(stages: Stages) -> None:
     first = np.random.default_rng(0).normal(0, 1, (POINTS, 2))
     places = np.stack([first, first + np.array([0.3, 0.4]), first])
     same = np.stack([first, first + np.array([0, 0.1])])
@@ -98,9 +93,6 @@ def test_drift_is_measured_in_the_pictures_radius(stages: Stages) -> None:
         for stage, place in zip(stages, places, strict=True)
     ]
     assert found.overlap == pytest.approx(np.mean(shared))
-
-
-def test_still_points_are_those_that_keep_their_neighbours(stages: Stages) -> None:
     one, two = stages[1].copy(), stages[1].copy()
     two[40:] = np.random.default_rng(5).permutation(two[40:])
     one[:40] += 100  # which keep most of their neighbourhood among themselves
@@ -110,24 +102,9 @@ def test_still_points_are_those_that_keep_their_neighbours(stages: Stages) -> No
     assert measure_drift([one, two], places, places).still == 0
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda s: s[:1], "at least 2 stages, got 1"),
-        (lambda s: [s[0], s[1][:-1]], "of the same N points"),
-        (lambda s: [stage[:20] for stage in s], "at least 30 points, got 20"),
-        (lambda s: [s[0], s[1] * np.nan], "got NaN or infinity"),
-        (lambda s: [s[0], s[1][:, 0]], "expected states"),
-    ],
-)
-def test_stages_that_cannot_be_shown_together_are_refused(
-    stages: Stages, change: Callable[[Stages], Stages], message: str
-) -> None:
-    with pytest.raises(ConfigError, match=message):
-        fit_together(change(stages), "pca")
-
-
-@pytest.mark.parametrize("fit", [fit_together, fit_apart])
-def test_another_method_is_refused(fit: Callable[..., object], stages: Stages) -> None:
-    with pytest.raises(ConfigError, match="a method, one of pca, tsne, umap, got 'som'"):
-        fit(stages, "som")
+def test_few_points_and_another_method_are_refused(stages: Stages) -> None:
+    with pytest.raises(ConfigError, match="at least 30 points, got 20"):
+        fit_together([stage[:20] for stage in stages], "pca")
+    for fit in (fit_together, fit_apart):
+        with pytest.raises(ConfigError, match="a method, one of pca, tsne, umap, got 'som'"):
+            fit(stages, "som")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,32 +25,24 @@ from turnstream.stream.errors import ConfigError
 from ....networks import CONFIGS, random_model
 
 
-@pytest.fixture(scope="module")
 def networks() -> dict[str, TurnModel]:
     return {"one": random_model(CONFIGS["tiny"]), "two": random_model(CONFIGS["tiny"], seed=8)}
 
 
 @pytest.fixture(scope="module")
-def stages(tiny_collection: Collection, networks: dict[str, TurnModel]) -> Stages:
-    return moving_stages(networks, tiny_collection, 60, "latent")
+def stages(tiny_collection: Collection) -> Stages:
+    return moving_stages(networks(), tiny_collection, 60, "latent")
 
 
-def test_states_are_those_of_the_collection_at_the_moments_followed(
-    tiny_collection: Collection, stages: Stages
-) -> None:
+def test_states_are_those_at_moments_followed(tiny_collection: Collection, stages: Stages) -> None:
     assert stages.names == ("one", "two")
-    assert stages.moments is not None
-    for point, (number, frame, speaker) in enumerate(zip(*stages.moments.values(), strict=True)):
+    places = zip(*(stages.moments or {}).values(), strict=True)
+    for point, (number, frame, speaker) in enumerate(places):
         expected = tiny_collection.frames(number, ["latent"])["latent"][frame, speaker]
         # The collection's network is the first one.
         np.testing.assert_allclose(stages.states[0][point], expected, atol=1e-5)
         assert stages.ids[point].endswith(f"{(frame + 1) / 50:.2f} s, speaker {speaker}")
     assert np.abs(stages.states[1] - stages.states[0]).max() > 0.1
-
-
-def test_shifts_and_holds_are_followed_in_the_speaker_before_the_silence_and_judged(
-    tiny_collection: Collection, stages: Stages
-) -> None:
     events = tiny_collection.events("shift", "hold")
     moments, labels = follow(tiny_collection, 60)
     judged = labels["event"] != ""
@@ -63,21 +56,15 @@ def test_shifts_and_holds_are_followed_in_the_speaker_before_the_silence_and_jud
     assert set(labels["split"]) == {"train", "val"}
 
 
-def test_a_network_of_another_width_and_rate_is_read_at_the_same_moments(
-    tiny_collection: Collection,
-) -> None:
+def test_networks_of_other_widths_and_rates_are_read_alike(tiny_collection: Collection) -> None:
     configs = ("tiny", "lstm_2d_gated_stride_concat")
-    networks = {name: random_model(CONFIGS[name]) for name in configs}
-    found = moving_stages(networks, tiny_collection, 40, "latent_speaker")
+    others = {name: random_model(CONFIGS[name]) for name in configs}
+    found = moving_stages(others, tiny_collection, 40, "latent_speaker")
     assert [states.shape for states in found.states] == [(len(found.ids), 12), (len(found.ids), 8)]
 
 
 def test_reading_that_was_cut_short_is_gone_on_with(
-    tiny_collection: Collection,
-    networks: dict[str, TurnModel],
-    stages: Stages,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    tiny_collection: Collection, stages: Stages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: list[TurnModel] = []
 
@@ -88,15 +75,15 @@ def test_reading_that_was_cut_short_is_gone_on_with(
         return run_dialogue(model, *audio)
 
     monkeypatch.setattr("turnstream.models.evaluation.torch_runner.run_dialogue", hear)
-    kept = tmp_path / "parts"
+    again = partial(moving_stages, networks(), tiny_collection, 60, "latent", kept=tmp_path / "p")
     with pytest.raises(KeyboardInterrupt):
-        moving_stages(networks, tiny_collection, 60, "latent", kept=kept)
-    found = moving_stages(networks, tiny_collection, 60, "latent", kept=kept)
+        again()
+    found = again()
     # The first dialogue was heard once by each, the second begun twice.
     assert len(heard) == 1 + 2 * len(tiny_collection.dialogues)
     np.testing.assert_array_equal(found.states, stages.states)
     np.testing.assert_array_equal(found.wrong, stages.wrong)  # pyright: ignore[reportArgumentType]
-    assert not kept.exists()
+    assert not (tmp_path / "p").exists()
 
 
 def test_files_are_read_as_they_were_written(stages: Stages, tmp_path: Path) -> None:
@@ -123,6 +110,9 @@ def test_anyones_files_are_joined_by_id_and_without_one_by_row(tmp_path: Path) -
     assert found.states[1].shape == (2, 3)
     assert found.labels["word"].tolist() == ["DOG", "CAT"]
     assert read(tmp_path, *["e1,e2\n1,2\n3,4\n"] * 2).ids == ("0", "1")
+    found = read(tmp_path, *["id,d0,d1,speaker1,speaker2,year2,score0\nx,1,2,3,4,5,6\n"] * 2)
+    assert found.states[0].tolist() == [[1, 2]]  # though names of labels end in digits, too
+    assert list(found.labels) == ["speaker1", "speaker2", "year2", "score0"]
 
 
 def test_of_many_rows_some_common_ones_are_drawn(tmp_path: Path) -> None:
@@ -156,15 +146,5 @@ def test_of_many_rows_some_common_ones_are_drawn(tmp_path: Path) -> None:
 def test_a_broken_file_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read(tmp_path, "id,d0,d1\nx,1,2\n", text)
-
-
-def test_a_label_whose_name_ends_in_a_digit_is_no_value(tmp_path: Path) -> None:
-    rows = "id,d0,d1,speaker1,speaker2,year2,score0\nx,1,2,3,4,5,6\ny,7,8,9,10,11,12\n"
-    found = read(tmp_path, rows, rows)
-    assert [states.tolist() for states in found.states] == [[[1, 2], [7, 8]]] * 2
-    assert list(found.labels) == ["speaker1", "speaker2", "year2", "score0"]
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"missing\.csv: expected a CSV file"):
-        read_csv_stages([tmp_path / "missing.csv", tmp_path / "missing.csv"])
+        read_csv_stages([tmp_path / "missing.csv"] * 2)
