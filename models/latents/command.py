@@ -1,7 +1,6 @@
 """`turnstream latents VIEW ...`: looks inside a network.
 
-Each view has a module with `add_arguments(parser)` and `main(args) -> int`, as the commands of
-`turnstream` have, which is imported only when it is asked for.
+A view is a module with `add_arguments(parser)` and `main(args)`, imported when it is asked for.
 """
 
 from __future__ import annotations

@@ -3,10 +3,9 @@
     turnstream latents gallery --out gallery    (the bundled network, the bundled call)
     turnstream latents gallery --source calls.jsonl --model RUN --run RUN --out gallery
 
-A gallery that was cut short is gone on with: what was heard is kept in its `collection` folder, and
-views that are there, of the same network and dialogues, are left. A folder with what another
-network heard, or of other dialogues, is refused. A view that the dialogues are too few for is named
-with the reason.
+A gallery that was cut short is gone on with: what was heard is kept in its `collection` folder (of
+another network or other dialogues it is refused), and views that are there are left. A view that
+the dialogues are too few for is named with the reason.
 """
 
 from __future__ import annotations

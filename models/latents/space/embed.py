@@ -30,10 +30,7 @@ Placer = Callable[[Floats], Floats]
 def fit_tsne(
     stages: Sequence[Floats], dims: int, perplexity: float, seed: int, random_start: bool = False
 ) -> Floats:
-    """Places at every stage, (E, N, dims), of N points whose states are (N, H) at each.
-
-    The first fit begins at principal components, or at random places.
-    """
+    """Places at every stage, (E, N, dims), of N points whose states are (N, H) at each."""
     from openTSNE import TSNEEmbedding, initialization
 
     affinities = [_affinities(stage, perplexity, seed) for stage in stages]

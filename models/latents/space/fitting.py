@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from ..bars import bar
 from ..collection import LAYERS, Collection
 from ..drawing import many
 from ..moments import SITUATIONS
+from ..parts import Parts
 from . import embed, trust
 from .plane import fit_pca, fit_plane
 
@@ -85,13 +87,15 @@ def fit_projection(
     *,
     layer: str = "latent",
     points: int | None = None,
+    parts: Path | None = None,
     **options: Any,
 ) -> SavedEmbedding:
     """Fit a projection of one of LAYERS on all dialogues of a collection.
 
     Formulas are fitted on about so many frames of single speakers, as often as they occur; of
     t-SNE's and UMAP's, which are few, half are drawn alike from every situation, so that rare
-    moments are seen. `options` are those of Fit. ConfigError for what cannot be fitted.
+    moments are seen. Fits are kept in `parts` until all are done, to resume what was cut short.
+    `options` are those of Fit. ConfigError for what cannot be fitted.
     """
     fit, is_formula = Fit(method, **options), method in FORMULAS
     if points is None:
@@ -109,7 +113,7 @@ def fit_projection(
         drawn = {name: values[moving] for name, values in drawn.items()}
         settings["still_points_left_out"] = int((~moving).sum())
     sample = Sample(drawn[layer], drawn["situation"], drawn["number"])
-    found = fit_sample(sample, fit)
+    found = fit_sample(sample, fit, parts)
     frames = sum(collection.frame_count(number) for number in range(dialogues))
     minutes = frames / collection.frame_rate_hz / 60
     settings |= {"minutes": minutes, **found.settings}
@@ -119,16 +123,17 @@ def fit_projection(
     return replace(found, settings=settings, about=words, **named)
 
 
-def fit_sample(sample: Sample, fit: Fit) -> SavedEmbedding:
+def fit_sample(sample: Sample, fit: Fit, parts: Path | None = None) -> SavedEmbedding:
     """Fit on given states, unnamed; ConfigError if these or their values are too few."""
     count, width = sample.states.shape
     points = f"{FEWEST_POINTS} frames to fit a projection on"
     _expect(count >= FEWEST_POINTS, f"at least {points}, got {count}")
     values = f"more than {fit.dims} values for a projection with {fit.dims} dimensions"
     _expect(width > fit.dims, f"states of {values}, got {width}")
-    rng = np.random.default_rng(fit.seed)
+    kept = Parts(parts, vars(fit) | {"refits": 0}, *vars(sample).values())
     fitted = _fit_formula if fit.method in FORMULAS else _fit_references
-    formula, shown, places, again = fitted(sample, fit, rng)
+    formula, shown, places, again = fitted(sample, fit, kept)
+    kept.remove()
     has_place = bool(np.isfinite(places).all())
     _expect(has_place, f"states that {fit.method} can place, got some that it gives no place")
     if formula.layers:
@@ -136,7 +141,7 @@ def fit_sample(sample: Sample, fit: Fit) -> SavedEmbedding:
         judged, drawn = np.arange(len(places)), BACKGROUND
     else:
         everywhere, reference = places, sample.states
-        judged, drawn = rng.permutation(count)[:JUDGED], count
+        judged, drawn = np.random.default_rng(fit.seed).permutation(count)[:JUDGED], count
     shares, amount = trust.stability(places, again), len(judged)
     measured = trust.faithfulness(shown.states[judged], places[judged]) | trust.summary(shares)
     measured |= {"judged": float(amount), "neighbours": float(trust.neighbours_of(amount))}
@@ -221,22 +226,27 @@ def place_known(put: Placer, states: Float32, dims: int) -> Float32:
     return places.reshape(*states.shape[:-1], dims)
 
 
-def _fit_formula(sample: Sample, fit: Fit, rng: np.random.Generator) -> Fitted:
+def _fit_formula(sample: Sample, fit: Fit, kept: Parts) -> Fitted:
     """The formula, states to judge and draw, and their places in it and in each refit."""
-    formula = _formula(sample, fit, fit.seed)
+    rng, formula = np.random.default_rng(fit.seed), _formula(sample, fit, fit.seed)
     *inner, last = formula.layers  # the last is linear
     signs = _signs(apply_layers(formula.layers, sample.states), sample)
     turned = DenseLayer(last.weight * signs[:, None], last.bias * signs)
     formula = replace(formula, layers=(*inner, turned))
-    shown, fits = sample.rows(_draw(sample.situations, JUDGED, rng)), [formula]
-    for number in bar(range(fit.refits), f"{fit.method}, again", "fit"):
-        other = sample.rows(_resampled(sample.dialogues, rng))
-        fits.append(_formula(other, fit, fit.seed + 1 + number))
-    places, *again = (apply_layers(one.layers, shown.states) for one in fits)
-    return formula, shown, places, again
+    shown = sample.rows(_draw(sample.situations, JUDGED, rng))
+
+    def refit(number: int, rows: NDArray[np.int64]) -> dict[str, Float32]:
+        other = _formula(sample.rows(rows), fit, fit.seed + 1 + number)
+        return {"places": apply_layers(other.layers, shown.states)}
+
+    again = [
+        kept.of(number, partial(refit, number, _resampled(sample.dialogues, rng)))["places"]
+        for number in bar(range(fit.refits), f"{fit.method}, again", "fit")
+    ]
+    return formula, shown, apply_layers(formula.layers, shown.states), again
 
 
-def _fit_references(sample: Sample, fit: Fit, _: np.random.Generator) -> Fitted:
+def _fit_references(sample: Sample, fit: Fit, kept: Parts) -> Fitted:
     """A formula without layers, all states, and their places in the fit and in each refit."""
     most: float = len(sample.states) - 1
     if fit.method == "tsne":
@@ -247,10 +257,13 @@ def _fit_references(sample: Sample, fit: Fit, _: np.random.Generator) -> Fitted:
         breadth = min(fit.neighbours or embed.NEIGHBOURS, most)
         settings = {"neighbours": breadth, "min_dist": embed.MIN_DIST}
         fit_one, about = embed.fit_umap, f"UMAP with {breadth:g} neighbours."
-    first, *again = (
-        fit_one([sample.states], fit.dims, breadth, fit.seed + start, start > 0)[0]
-        for start in bar(range(fit.refits + 1), fit.method, "fit")
-    )
+
+    def fitted(start: int) -> dict[str, Float32]:
+        seed = fit.seed + start
+        return {"places": fit_one([sample.states], fit.dims, breadth, seed, start > 0)[0]}
+
+    starts = bar(range(fit.refits + 1), fit.method, "fit")
+    first, *again = (kept.of(start, partial(fitted, start))["places"] for start in starts)
     places = (first - (first.max(axis=0) + first.min(axis=0)) / 2).astype(np.float32)
     places *= _signs(places, sample)
     return Formula((), settings, about=about), sample, places, again

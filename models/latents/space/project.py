@@ -16,6 +16,7 @@ from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import Collection
 from ..moments import SITUATIONS
 from ..options import add_layer, add_out, add_seed, option
+from ..parts import parts_beside
 from ..quality import quality_of
 from ..views import View, check_suffix
 from .drawing import ELSE, points_picture
@@ -61,7 +62,7 @@ def project(
 
     `options` and errors are those of `fit_projection`.
     """
-    projection = fit_projection(collection, method, **options)
+    projection = fit_projection(collection, method, parts=parts_beside(out), **options)
     projection.save(out)
     quality = quality_of(collection).in_words()
     if drawing:

@@ -4,8 +4,7 @@ turnstream latents animate RUN --source MANIFEST --out animation.html
 turnstream latents animate RUN_A RUN_B --source MANIFEST --out two.html
 turnstream latents animate epoch1.csv epoch2.csv ... --out animation.html
 
-The first takes a run that was trained with --snapshots, the second compares networks, the third
-takes anyone's representations (stages.py).
+Of a run that was trained with --snapshots, of networks, of anyone's representations (stages.py).
 """
 
 from __future__ import annotations
@@ -76,15 +75,11 @@ def gather(
     seed: int = 0,
     kept: Path | None = None,
 ) -> Stages:
-    """The stages that are asked for.
+    """The stages of CSV files, of the folder of a run with snapshots, or of several checkpoints.
 
-    Args:
-        paths: CSV files; or one folder of a run with snapshots; or folders of several checkpoints.
-        source: dialogues, for networks.
-        layer, seed, kept: as for `moving_stages`.
-        points: how many moments, or at most how many of the files' common rows, to follow.
-    Raises:
-        ConfigError: another mixture, a single stage, or dialogues that are missing or not needed.
+    `source` are dialogues, for networks; points are moments, or at most so many of the common rows
+    of files; the rest is as for `moving_stages`. ConfigError for another mixture, a single stage,
+    or dialogues that are missing or not needed.
     """
     got = ", ".join(map(str, paths))
     tables = [path for path in paths if path.suffix.lower() == ".csv"]

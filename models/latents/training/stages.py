@@ -100,11 +100,8 @@ def moving_stages(
 ) -> Stages:
     """The states of several networks at the same moments, with all that a page needs to play them.
 
-    Args:
-        networks: by the name of their stage, in order.
-        collection, layer: of dialogues with sound; one of LAYERS.
-        points, seed: how many moments to follow, and the seed of their choice.
-        kept: folder for what was heard so far, if work is cut short; removed in the end.
+    Networks are by the name of their stage, in order, the layer is one of LAYERS, and dialogues
+    have sound. What was heard is `kept` in a folder until all is, to resume what was cut short.
     """
     from ...checkpoint import weights_sha256
     from ...evaluation.torch_runner import dialogue_outputs
@@ -170,10 +167,7 @@ def read_csv_stages(paths: Sequence[Path], points: int | None = None, seed: int 
     """Stages from files, in order: points that are in all of them, with the labels of the last one.
 
     So many points at most are drawn by the seed (None: all); of others only the ids are held.
-
-    Raises:
-        ConfigError: a file that cannot be read, without numbered columns, with a value that is no
-            number, or an id twice; no common points.
+    ConfigError for a file that does not hold points, with its line and column, or no common ones.
     """
     ids = [dict.fromkeys(name for name, *_ in _read_rows(path)) for path in paths]
     common = [name for name in ids[-1] if all(name in names for names in ids)]

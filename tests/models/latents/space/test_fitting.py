@@ -107,6 +107,34 @@ def test_clusters_stay_apart_and_new_points_fall_into_their_own(
         placed(np.zeros((3, 5), np.float32))
 
 
+def test_fits_that_were_cut_short_are_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def cut(fit: Any) -> Any:
+        def cut_short(*given: Any) -> Any:
+            calls.append(len(calls))
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            return fit(*given)
+
+        return cut_short
+
+    monkeypatch.setattr(fitting, "fit_pca", cut(fitting.fit_pca))
+    tsne = cut(lambda stages, dims, _, seed, __: [stages[0][:, seed : seed + dims]])
+    monkeypatch.setattr(fitting.embed, "fit_tsne", tsne)
+    for method, in_all in (("tsne", 5), ("pca", 6)):  # of pca the first fit is made twice
+        how = Fit(method, refits=3)
+        with pytest.raises(KeyboardInterrupt):
+            fit_sample(planted(), how, tmp_path / "parts")
+        found = fit_sample(planted(), how, tmp_path / "parts")
+        assert len(calls) == in_all
+        np.testing.assert_array_equal(found.stability, fit_sample(planted(), how).stability)
+        assert not (tmp_path / "parts").exists()
+        calls.clear()
+
+
 def test_a_plane_that_is_there_is_stable_and_one_of_noise_is_not() -> None:
     rng = np.random.default_rng(0)
     situations, dialogues = np.full(1500, "other"), np.arange(1500) % 10
@@ -124,19 +152,14 @@ def test_a_plane_that_is_there_is_stable_and_one_of_noise_is_not() -> None:
 
 
 @pytest.mark.parametrize("flip", [1, -1])
-def test_directions_are_turned_so_that_speaking_lies_to_the_right(flip: int) -> None:
-    sample = replace(planted(), states=flip * planted().states)
-    projection = fit_sample(sample, Fit("pca", refits=0))
-    marks = projection.landmarks
-    assert marks["speaking"][0] > marks["listening"][0]
-    speaking = projection.project(sample.states[sample.situations == "speaking"])
-    np.testing.assert_allclose(marks["speaking"], speaking.mean(axis=0), atol=1e-3)
-
-
-def test_a_formula_keeps_a_sample_of_its_places_with_rare_situations_in_it() -> None:
-    sample, kept = planted(3000), fitting.BACKGROUND
+def test_a_formula_keeps_rare_situations_and_has_speaking_to_the_right(flip: int) -> None:
+    sample, kept = replace(planted(3000), states=flip * planted(3000).states), fitting.BACKGROUND
     sample.situations[:20] = "done"
     found = fit_sample(sample, Fit("pca", refits=1))
+    marks, speaking = found.landmarks, sample.situations == "speaking"
+    assert marks["speaking"][0] > marks["listening"][0]
+    expected = found.project(sample.states[speaking]).mean(axis=0)
+    np.testing.assert_allclose(marks["speaking"], expected, atol=1e-3)
     assert len(found.places) == len(found.situations) == len(found.stability) == kept
     assert (found.situations == "done").sum() > 3 * kept * 20 / 3000
     everywhere = found.project(sample.states)
@@ -152,7 +175,7 @@ def test_a_projection_of_a_collection_names_the_network_and_what_it_was_fitted_o
     method: str, layer: str, dims: int, tiny_collection: Collection, tmp_path: Path
 ) -> None:
     about = tiny_collection.about
-    options = {"dims": dims, "points": 300, "refits": 1}
+    options: dict[str, Any] = {"dims": dims, "points": 300, "refits": 1}
     projection = fit_projection(tiny_collection, method, layer=layer, **options)
     named = (projection.model, projection.weights_sha256, projection.method, projection.layer)
     assert named == (about.model, about.weights_sha256, method, layer)

@@ -36,7 +36,7 @@ def test_trustworthiness_is_scikit_learns_and_continuity_the_same_with_roles_exc
 
 def test_overlap_tells_pictures_apart_that_trustworthiness_calls_alike() -> None:
     """Two of eight directions of smooth states: near 1 by rank; most neighbours are others."""
-    states = noise(3, 2000, 8) * np.float32([3, 3, 1, 1, 1, 1, 1, 1])
+    states = noise(3, 2000, 8) * np.array([3, 3, 1, 1, 1, 1, 1, 1], np.float32)
     found = faithfulness(states, states[:, :2])
     assert found["trustworthiness"] > 0.85
     assert found["overlap"] < 0.3
@@ -49,10 +49,7 @@ def test_overlap_tells_pictures_apart_that_trustworthiness_calls_alike() -> None
     assert measured == pytest.approx(np.mean(by_hand), abs=1e-3)
     assert faithfulness(states, noise(9, 2000, 2))["overlap"] == pytest.approx(15 / 1999, abs=0.005)
     assert overlap_in_words(0.57, 2000).startswith("57% of a point's 15 nearest")
-
-
-def test_nearest_are_those_of_all_distances_and_a_point_is_none_of_its_own() -> None:
-    places = noise(3, 60, 2)
+    places = noise(3, 60, 2)  # nearest are those of all distances, and no point is its own
     distances = np.linalg.norm(places[:, None] - places[None], axis=2)
     np.fill_diagonal(distances, np.inf)
     np.testing.assert_array_equal(nearest(places, 7), np.argsort(distances, axis=1)[:, :7])
