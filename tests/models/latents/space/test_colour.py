@@ -29,9 +29,8 @@ def labelled(tiny_collection: Collection, tmp_path: Path) -> Collection:
 def test_text_and_numbers_and_columns_are_drawn(
     by: str, labelled: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "colour.png"
-    command = ["latents", "colour", str(labelled.folder), "--by", by, "--points", "300"]
-    assert main([*command, "--out", str(out)]) == 0
+    words = [labelled.folder, "--by", by, "--points", 300, "--out", out := tmp_path / "colour.png"]
+    assert main(["latents", "colour", *map(str, words)]) == 0
     assert out.read_bytes().startswith(b"\x89PNG")
     assert f"{by} is known of" in capsys.readouterr().out
 

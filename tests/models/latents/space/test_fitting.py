@@ -28,7 +28,6 @@ from turnstream.models.latents.space.fitting import (
 from turnstream.stream.errors import ConfigError
 from turnstream.stream.saved_embedding import SavedEmbedding, load_embedding
 
-CLUSTERS = ("speaking", "listening", "pausing")
 FITS = {
     "tsne": Fit("tsne", refits=1),
     "umap": Fit("umap", refits=0),
@@ -39,7 +38,7 @@ FITS = {
 def planted(count: int = 180, seed: int = 0) -> Sample:
     """Three well-kept clusters in twelve dimensions, one for each situation."""
     rng = np.random.default_rng(seed)
-    situations = np.array(CLUSTERS)[np.arange(count) % 3]
+    situations = np.array(["speaking", "listening", "pausing"])[np.arange(count) % 3]
     centres = 6 * np.eye(12)[[0, 4, 8]]
     states = centres[np.arange(count) % 3] + rng.normal(0, 0.6, (count, 12))
     return Sample(states.astype(np.float32), situations, np.arange(count) % 4)

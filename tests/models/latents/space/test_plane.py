@@ -14,10 +14,7 @@ from turnstream.stream.saved_embedding import apply_layers, load_embedding
 
 
 def made_states(count: int = 4000) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
-    """Axis 3 tells speaking, axis 1 done from pausing; axis 5 varies much and tells nothing.
-
-    Everything lies around (2, ..., 2).
-    """
+    """Axis 3 tells speaking, axis 1 done from pausing; axis 5 varies much. The middle is at 2."""
     rng = np.random.default_rng(0)
     situations = rng.choice(["speaking", "listening", "pausing", "done", "about to speak"], count)
     states = rng.normal(0, 0.1, (count, 8))

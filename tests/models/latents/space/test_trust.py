@@ -30,8 +30,7 @@ def test_trustworthiness_is_scikit_learns_and_continuity_the_same_with_roles_exc
     assert found["trustworthiness"] < found["continuity"] < 1
     whole = np.pad(noise(1, 200, 2), ((0, 0), (1, 2)))
     assert set(faithfulness(whole, whole[:, 1:3]).values()) == {1.0}
-    by_chance = faithfulness(whole, noise(2, 200, 2))["trustworthiness"]
-    assert by_chance == pytest.approx(0.5, abs=0.05)
+    assert faithfulness(whole, noise(2, 200, 2))["trustworthiness"] == pytest.approx(0.5, abs=0.05)
 
 
 def test_overlap_tells_pictures_apart_that_trustworthiness_calls_alike() -> None:
