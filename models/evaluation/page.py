@@ -162,12 +162,15 @@ def page(evaluation: Evaluation) -> str:
         + html.escape(", ".join(str(dialogue["id"]) for dialogue in about["dialogues"]))
         + "</p>"
     )
-    head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>Turn-taking: evaluation</title><style>{STYLE}</style>"
-    )
+    return html_page("Turn-taking: evaluation", "".join(parts))
+
+
+def html_page(title: str, body: str, style: str = "") -> str:
+    """Return the text of a page with STYLE, and more style; the title is plain text."""
     return (
-        f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
+        f"<style>{STYLE}{style}</style></head><body>{body}</body></html>\n"
     )
 
 

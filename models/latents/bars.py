@@ -12,19 +12,8 @@ EVERY_S = 60.0  # between lines where nobody looks on
 LINE = "{desc}: {n_fmt} of {total_fmt} {unit} after {elapsed}\n"
 
 
-def bar(
-    work: Iterable[Any] | None, what: str, unit: str, total: int | None = None
-) -> Any:  # tqdm has no types
-    """Return a bar to loop over, or to `update` where there is nothing to loop over.
-
-    Work of less than a minute leaves nothing in a log.
-
-    Args:
-        work: what is done one after another, or None.
-        what: the bar's name.
-        unit: of the work.
-        total: how much of it there is, where `work` does not say so.
-    """
+def bar(work: Iterable[Any] | None, what: str, unit: str, total: int | None = None) -> Any:
+    """Return a bar to loop over, or to `update` if there is only a total; silent for short work."""
     looked_at = sys.stderr.isatty()
     look: dict[str, Any] = {} if looked_at else {"bar_format": LINE, "delay": EVERY_S}
     seconds = 0.1 if looked_at else EVERY_S

@@ -1,7 +1,6 @@
 """Fonts for the text of dialogues and names of files, in any script.
 
-matplotlib's own font lacks Chinese, Japanese, Korean and more. It falls back to others if they are
-named, so what is installed of the usual ones is named.
+matplotlib falls back from its own font, which lacks many, to others that are named.
 """
 
 from __future__ import annotations
@@ -13,36 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Families that have what DejaVu Sans lacks, as Linux, macOS and Windows name them.
-FALLBACKS = (
-    "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
-    "Noto Sans CJK KR",
-    "Noto Sans SC",
-    "Noto Sans JP",
-    "Noto Sans KR",
-    "Source Han Sans SC",
-    "WenQuanYi Zen Hei",
-    "WenQuanYi Micro Hei",
-    "Droid Sans Fallback",
-    "IPAexGothic",
-    "NanumGothic",
-    "PingFang SC",
-    "Hiragino Sans",
-    "Apple SD Gothic Neo",
-    "Microsoft YaHei",
-    "Yu Gothic",
-    "Malgun Gothic",
-    "SimHei",
-    "Noto Sans Devanagari",
-    "Noto Sans Bengali",
-    "Noto Sans Tamil",
-    "Noto Sans Telugu",
-    "Noto Sans Thai",
-    "Noto Sans Ethiopic",
-    "Arial Unicode MS",
-    "Nirmala UI",
-    "Unifont",
+CJK = ("CJK SC", "CJK JP", "CJK KR", "SC", "JP", "KR")
+OTHERS = ("Devanagari", "Bengali", "Tamil", "Telugu", "Thai", "Ethiopic")
+FALLBACKS = (  # families that have what DejaVu Sans lacks, as Linux, macOS and Windows name them
+    *(f"Noto Sans {script}" for script in CJK),
+    *("Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Droid Sans Fallback"),
+    *("IPAexGothic", "NanumGothic", "PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo"),
+    *("Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "SimHei"),
+    *(f"Noto Sans {script}" for script in OTHERS),
+    *("Arial Unicode MS", "Nirmala UI", "Unifont"),
 )
 _MISSING = re.compile(r"Glyph (\d+) \(.*\) missing from font")
 
@@ -51,11 +29,7 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def fonts_for(path: Path) -> Iterator[None]:
-    """Draw and save with fallback fonts; say which characters none of them has.
-
-    Args:
-        path: of the picture, to name it.
-    """
+    """Draw and save a picture with fallback fonts; say which characters none of them has."""
     from matplotlib import font_manager, rc_context, rcParams
 
     installed = {font.name for font in font_manager.fontManager.ttflist}
@@ -64,13 +38,11 @@ def fonts_for(path: Path) -> Iterator[None]:
         warnings.simplefilter("always")
         yield
     lacking: dict[str, None] = {}  # in order
-    for warning in caught:
-        if match := _MISSING.match(str(warning.message)):
+    for one in caught:
+        if match := _MISSING.match(str(one.message)):
             lacking[chr(int(match[1]))] = None
         else:
-            warnings.warn_explicit(
-                warning.message, warning.category, warning.filename, warning.lineno
-            )
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     if lacking:
         _log.warning(
             "%s: drawn as boxes, since no installed font has them: %s. Install one that does, such "

@@ -25,12 +25,11 @@ def option(
     """Add an option.
 
     Args:
-        parser: to add it to.
+        parser, more: to add it to, and more for its `add_argument`.
         name: flag and metavar, such as "--seed N"; without a metavar it needs `choices`.
         words: its help, which ends with the default unless it speaks of one.
         default: None where there is none.
         kind: of the value; None takes that of the default, or text.
-        more: for `add_argument`.
     """
     flag, _, metavar = name.partition(" ")
     if kind is None and default is not None and not isinstance(default, list):
@@ -50,14 +49,7 @@ def add_out(
     metavar: str = "FILE.png",
     **files: str,
 ) -> None:
-    """Add --out, and an option for each further file.
-
-    Args:
-        parser: of the view.
-        default: name of the file; None: it must be given.
-        what, metavar: of --out.
-        files: by suffix (FILES), what is also written.
-    """
+    """Add --out, needed unless it has a default, and options for FILES: what each also holds."""
     given = None if default is None else Path(default)
     option(parser, f"--out {metavar}", what, given, Path, required=given is None)
     for suffix, words in files.items():
@@ -75,13 +67,15 @@ def add_layer(parser: argparse.ArgumentParser, what: str) -> None:
     option(parser, "--layer", words, "latent", choices=LAYERS)
 
 
-def add_stretch(parser: argparse.ArgumentParser, most: str) -> None:
-    """Add --dialogue, --start and --end.
+def add_embedding(parser: argparse.ArgumentParser) -> None:
+    """Add --embedding."""
+    without = "(default: the bundled plane, or principal components of SOURCE)"
+    words = f"embedding from `turnstream latents project` {without}"
+    option(parser, "--embedding FILE.json", words, kind=Path)
 
-    Args:
-        parser: of the view.
-        most: how much is shown at most without --end.
-    """
+
+def add_stretch(parser: argparse.ArgumentParser, most: str) -> None:
+    """Add --dialogue, --start and --end; without --end, at most so much is shown."""
     option(parser, "--dialogue ID", "dialogue of SOURCE to show (default: the first)")
     option(parser, "--start SECONDS", "time in the dialogue to begin at", 0.0)
     until = f"time in the dialogue to end at (default: its end, after at most {most})"
@@ -89,14 +83,7 @@ def add_stretch(parser: argparse.ArgumentParser, most: str) -> None:
 
 
 def check_files(args: argparse.Namespace, *suffixes: str) -> None:
-    """Refuse, before any work is done, files that could not be written.
-
-    Args:
-        args: with those of `add_out`.
-        suffixes: that --out may have.
-    Raises:
-        ConfigError: another suffix, or no such folder.
-    """
+    """Refuse, before any work is done, files of `add_out` that could not be written."""
     check_suffix(args.out, *suffixes)
     for suffix in FILES:
         if (path := getattr(args, suffix, None)) is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,15 +16,14 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class Parts:
-    """Arrays of each dialogue in a folder; made anew where they were made of something else.
+    """Arrays of each dialogue in a folder (None keeps nothing), made if need be.
 
-    Args:
-        folder: made if need be; None keeps nothing.
-        key: what the arrays depend on: network, dialogues, settings.
+    They are made anew where they depended on another key: JSON and arrays.
     """
 
-    def __init__(self, folder: Path | None, key: str) -> None:
-        self._folder, self._key = folder, key
+    def __init__(self, folder: Path | None, *key: Any) -> None:
+        self._folder = folder
+        self._key = json.dumps(key, default=lambda one: hashlib.sha256(one.tobytes()).hexdigest())
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
 

@@ -3,10 +3,9 @@
     turnstream latents gallery --out gallery    (the bundled network, the bundled call)
     turnstream latents gallery --source calls.jsonl --model RUN --run RUN --out gallery
 
-A gallery that was cut short is gone on with: what was heard is kept in its `collection` folder, and
-views that are there, of the same network and dialogues, are left. A folder with what another
-network heard, or of other dialogues, is refused. A view that the dialogues are too few for is named
-with the reason.
+A gallery that was cut short is gone on with: what was heard is kept in its `collection` folder (of
+another network or other dialogues it is refused), and views that are there are left. A view that
+the dialogues are too few for is named with the reason.
 """
 
 from __future__ import annotations
@@ -16,12 +15,14 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ....stream.errors import ConfigError, TurnstreamError
 from ....stream.saved_embedding import SavedEmbedding
 from ....stream.sources import bundled_sample
+from ...evaluation.page import html_page
 from ...evaluation.shift_hold import SCORE_S
 from ...runs.run_folder import find_snapshots
 from ..bars import bar
@@ -53,37 +54,40 @@ from ..quality import quality_of
 from ..space.colour import colour_picture
 from ..space.fitting import projection_for
 from ..space.project import project
-from ..training.animate import animate, animation_page, moving_stages
+from ..training.animate import animation_page
 from ..training.learning import draw_learning, learn
+from ..training.stages import moving_stages
 from ..views import View, dialogue_of
-from .index import index_page
 
 if TYPE_CHECKING:
     from ...turn_model import TurnModel
 
-INDEX, DONE, COLLECTED = "index.html", "gallery.json", "collection"
+DONE, FITS = "gallery.json", ("tsne", "umap", "autoencoder", "pca")
 SHOWN_S = 60.0  # of the longest dialogue, where a view shows one from its beginning
-STATES, EVENTS, PATHS = "The space of states", "Around events", "Paths and film"
-CELLS, MEMORY, TRAINING = "Cells and gates", "Memory", "Training"
-SPACES = {
-    "tsne": "space_tsne",
-    "umap": "space_umap",
-    "autoencoder": "space_autoencoder",
-    "pca": "space_pca",
+LOOKS = (
+    "body { max-width: 1200px } video { width: 100% } img { background: #fff } "
+    "iframe { width: 100%; height: 900px; border: 1px solid var(--faint) }"
+)
+LAYERS_IN_WORDS = (
+    "The first layer is the per-speaker RNN, which hears one channel; the last one is the "
+    "cross-speaker RNN, which hears what both hold in mind. Each caption says what was measured; "
+    "a picture of few events can mislead, and its caption says how few they are."
+)
+FIGURES = {  # by suffix
+    ".html": '<h3><a href="{name}">{title}</a></h3><p class="note">{caption}</p>'
+    '<iframe loading="lazy" src="{name}" title="{title}"></iframe>',
+    ".mp4": '<h3>{title}</h3><figure><video controls preload="metadata" src="{name}"></video>'
+    "<figcaption>{caption}</figcaption></figure>",
+    ".png": '<figure><img loading="lazy" src="{name}" alt="{caption}"></figure>',
 }
+
+Made = View | Sequence[View]
+Step = Callable[[], Made]
 
 
 @dataclass(frozen=True)
 class Room:
-    """What a gallery is made of.
-
-    Attributes:
-        collection: of the dialogues.
-        model: the network.
-        name: of it.
-        run: its run with snapshots, or None.
-        out: folder.
-    """
+    """What a gallery is made of; the run, if there is one, has snapshots."""
 
     collection: Collection
     model: TurnModel
@@ -93,45 +97,24 @@ class Room:
 
     def space(self, method: str, layer: str = "latent") -> Path:
         """File of a projection that was fitted for the gallery."""
-        return self.out / f"{SPACES[method]}{'' if layer == 'latent' else '_first'}.json"
+        return self.out / f"space_{method}{'' if layer == 'latent' else '_first'}.json"
 
     def fitted(self, method: str, layer: str = "latent") -> SavedEmbedding | None:
-        """A projection that was fitted for the gallery; None without one of this network."""
+        """A projection that was fitted for the gallery; None without one."""
         path = self.space(method, layer)
-        try:
-            return projection_for(self.collection, path) if path.is_file() else None
-        except ConfigError:
-            return None
+        return projection_for(self.collection, path) if path.is_file() else None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents gallery`."""
-    option(
-        parser,
-        "--source SOURCE",
-        "dialogues to show: manifest, audio file or collection (default: the bundled call)",
-        kind=Path,
-    )
-    option(
-        parser,
-        "--out FOLDER",
-        "folder for the views; open its index.html",
-        kind=Path,
-        required=True,
-    )
-    option(
-        parser,
-        "--only WORD",
-        "make only views whose names contain one of these words, such as gate or t-SNE",
-        nargs="+",
-    )
-    option(
-        parser,
-        "--run FOLDER",
-        "run of `turnstream train --snapshots`, to show what was learned first and how the "
-        "space changed (default: before and after training)",
-        kind=Path,
-    )
+    source = "dialogues to show: manifest, audio file or collection (default: the bundled call)"
+    option(parser, "--source SOURCE", source, kind=Path)
+    out = "folder for the views; open its index.html"
+    option(parser, "--out FOLDER", out, kind=Path, required=True)
+    only = "make only views whose names contain one of these words, such as gate or t-SNE"
+    option(parser, "--only WORD", only, nargs="+")
+    run = "run with snapshots, whose training is shown (default: before and after training)"
+    option(parser, "--run FOLDER", run, kind=Path)
     add_model_argument(parser)
 
 
@@ -139,15 +122,14 @@ def main(args: argparse.Namespace) -> int:
     """Make every view, and the page."""
     source = args.source or bundled_sample()
     args.out.mkdir(parents=True, exist_ok=True)
-    with opened_collection(source, args.model, args.out / COLLECTED) as collection:
+    with opened_collection(source, args.model, args.out / "collection") as collection:
         room = Room(collection, load_network(args.model), name_of(args.model), args.run, args.out)
         made, missing = make_views(room, args.only)
-        (args.out / INDEX).write_text(
-            index_page(room.name, collection, made, missing), encoding="utf-8"
-        )
+        page = index_page(room.name, collection, made, missing)
+        (args.out / "index.html").write_text(page, encoding="utf-8")
     for title, reason in missing.items():
         print(f"not shown: {title}: {reason}")
-    print(f"{len(made)} views in {args.out / INDEX}")
+    print(f"{len(made)} views in {args.out / 'index.html'}")
     return 0
 
 
@@ -156,206 +138,171 @@ def make_views(
 ) -> tuple[list[tuple[str, View]], dict[str, str]]:
     """Make the views; return all that are there by section, and why others could not be made.
 
-    Args:
-        room: what they are made of.
-        only: words, one of which the name of a view must hold to be made; None makes all. Others
-            are given if they were made before.
-    Raises:
-        ConfigError: no view has such a name.
+    With `only`, those are made whose names hold one of these words (ConfigError if none does), and
+    others given if they were made before.
     """
     steps = _steps(room)
-    asked = {
-        name
-        for _, name, _ in steps
-        if only is None or any(word.lower() in name.lower() for word in only)
-    }
+    words = [""] if only is None else [word.lower() for word in only]
+    asked = {name for _, name, _ in steps if any(word in name.lower() for word in words)}
     if not asked:
-        names = ", ".join(name for _, name, _ in steps)
-        raise ConfigError(
-            f"expected words from the names of views ({names}), got {', '.join(only or ())}"
-        )
-    key = [
-        room.collection.about.weights_sha256,
-        [dialogue.id for dialogue in room.collection.dialogues],
-        str(room.run),
-    ]
+        names, got = ", ".join(name for _, name, _ in steps), ", ".join(words)
+        raise ConfigError(f"expected words from the names of views ({names}), got {got}")
+    heard = [dialogue.id for dialogue in room.collection.dialogues]
+    key = [room.collection.about.weights_sha256, heard, str(room.run)]
     done = _read_done(room.out, key)
     made: list[tuple[str, View]] = []
     missing: dict[str, str] = {}
-    for section, title, make in bar(steps, "gallery", "view"):
-        if title not in done:
-            if title not in asked:
+    for section, name, make in bar(steps, "gallery", "view"):
+        if name not in done:
+            if name not in asked:
                 continue
             try:
-                views = make()
+                found: Made = make()
             except TurnstreamError as error:
-                missing[title] = str(error)
+                missing[name] = str(error)
                 continue
-            done[title] = [
-                {"path": view.path.name, "title": view.title, "caption": view.caption}
-                for view in views
-            ]
-            (room.out / DONE).write_text(
-                json.dumps({"key": key, "done": done}, indent=1, ensure_ascii=False),
-                encoding="utf-8",
-            )
-        made += [
-            (section, View(room.out / words["path"], words["title"], words["caption"]))
-            for words in done[title]
-        ]
+            views = [found] if isinstance(found, View) else found
+            done[name] = [vars(view) | {"path": view.path.name} for view in views]
+            text = json.dumps({"key": key, "done": done}, indent=1, ensure_ascii=False)
+            (room.out / DONE).write_text(text, encoding="utf-8")
+        made += [(section, View(**{**one, "path": room.out / one["path"]})) for one in done[name]]
     return made, missing
 
 
-def _read_done(out: Path, key: list[object]) -> dict[str, list[dict[str, str]]]:
+def _read_done(out: Path, key: list[object]) -> dict[str, list[dict[str, Any]]]:
+    """Views of an earlier run by name, if it was of the same and their files are still there."""
     try:
         there = json.loads((out / DONE).read_text(encoding="utf-8"))
-        done: dict[str, list[dict[str, str]]] = there["done"] if there["key"] == key else {}
+        done: dict[str, list[dict[str, Any]]] = there["done"] if there["key"] == key else {}
     except (OSError, ValueError, KeyError):
         return {}
     return {
-        title: views
-        for title, views in done.items()
+        name: views
+        for name, views in done.items()
         if all((out / view["path"]).is_file() for view in views)
     }
 
 
-def _steps(room: Room) -> list[tuple[str, str, Callable[[], Sequence[View]]]]:
+def _steps(room: Room) -> list[tuple[str, str, Step]]:
     """(section, name, how it is made) of every view."""
     from ...checkpoint import load_checkpoint
 
-    collection, model, out = room.collection, room.model, room.out
+    collection, model, out, name = room.collection, room.model, room.out, room.name
     longest = max(range(len(collection.dialogues)), key=collection.frame_count)
     end_s = min(SHOWN_S, collection.frame_count(longest) / collection.frame_rate_hz)
-    dialogue, name = collection.dialogues[longest].id, room.name
+    shown = {"dialogue": collection.dialogues[longest].id, "end_s": end_s}
+    plane = partial(projection_for, collection, None)
 
-    def space(method: str, layer: str = "latent") -> list[View]:
+    def draw(view: Callable[..., Made], file: str, *more: Any, **options: Any) -> Step:
+        return partial(view, collection, out / file, *more, **options)
+
+    def run_on(view: Callable[..., Made], file: str) -> Step:
+        return partial(view, collection, model, out / file, name=name)
+
+    def space(method: str, layer: str = "latent") -> Step:
         path = room.space(method, layer)
-        return [project(collection, method, path, path.with_suffix(".png"), layer=layer)]
+        return partial(project, collection, method, path, path.with_suffix(".png"), layer=layer)
 
-    def explored() -> list[View]:
-        fitted = [room.fitted(method, layer) for method in SPACES for layer in LAYERS]
-        spaces = [found for found in fitted if found is not None]
-        spaces += [projection_for(collection, None), projection_for(collection, None, dims=3)]
-        return [explorer(collection, spaces, out / "explore.html")]
+    def coloured(by: str) -> Made:
+        return colour_picture(collection, plane(), by, out / f"colour_{by}.png")
 
-    def paths() -> list[View]:
-        plane, path = projection_for(collection, None), out / "conversation.png"
-        part = (0.0, end_s)
-        return [
-            paths_picture(collection, plane, out / "paths.png"),
-            conversation_picture(collection, plane, path, dialogue, part),
-        ]
+    def explored() -> Made:
+        fitted = [room.fitted(method, layer) for method in FITS for layer in LAYERS]
+        spaces = [found for found in fitted if found is not None] + [plane(), plane(dims=3)]
+        return explorer(collection, spaces, out / "explore.html")
 
-    def films() -> list[View]:
-        planes = {layer: projection_for(collection, None, layer) for layer in LAYERS}
+    def paths() -> Made:
+        path, dialogue = out / "conversation.png", shown["dialogue"]
+        conversation = conversation_picture(collection, plane(), path, dialogue, (0.0, end_s))
+        return paths_picture(collection, plane(), out / "paths.png"), conversation
+
+    def films() -> Made:
+        planes = {layer: plane(layer) for layer in LAYERS}
         spaces = {layer: room.fitted("tsne", layer) or planes[layer] for layer in LAYERS}
         made = [film(collection, longest, spaces, out / "film.mp4", 0.0, end_s)]
         for event in collection.events("shift", "hold")[:1]:
             made.append(film_of_event(collection, event, planes, out / "film_of_event.mp4"))
         return made
 
-    def tracking() -> list[View]:
-        search = find_units(collection)
-        which = partial(cell_page, model=model, search=search, dialogue=dialogue, end_s=end_s)
-        return [draw_units(search, out / "units.png"), which(collection, out / "cell.html")]
+    def tracking() -> Made:
+        search, path = find_units(collection), out / "cell.html"
+        cell = cell_page(collection, path, model=model, search=search, **shown)
+        return draw_units(search, out / "units.png"), cell
 
-    def used() -> list[View]:
+    def used() -> Made:
         windows, mean = silence_windows(model, collection), mean_state(collection, "latent")
         ranking = rank_units(model, windows, "latent", mean)
-        return [draw_ranking(ranking, find_units(collection), out / "intervene.png")]
+        return draw_ranking(ranking, find_units(collection), out / "intervene.png")
 
-    def gates() -> list[View]:
+    def probes() -> Made:
+        found = probe(collection, model=model, parts=out / "probes.parts")
+        return draw_probes(found, out / "probes.png")
+
+    def gates() -> Made:
         found = gate_saturation(model, [dialogue_of(dialogue) for dialogue in collection.dialogues])
-        quality = quality_of(collection).in_words()
-        return [draw_saturation(found, out / "gates.png", room.name, quality)]
+        return draw_saturation(found, out / "gates.png", name, quality_of(collection).in_words())
 
-    def moment() -> list[View]:
-        shifts = collection.events("shift")
-        if not shifts:
+    def moment() -> Made:
+        if not (shifts := collection.events("shift")):
             raise ConfigError("expected a dialogue with a shift, got none")
         where, when_s = out / "moment.png", shifts[0].start_s + SCORE_S
-        of = partial(view_moment, dialogue=shifts[0].dialogue, speaker=shifts[0].next, name=name)
-        return [of(collection, model, when_s, where)]
+        who = {"dialogue": shifts[0].dialogue, "speaker": shifts[0].next, "name": name}
+        return view_moment(collection, model, when_s, where, **who)
 
-    def animation() -> list[View]:
+    def animation() -> Made:
         networks = {"before training": untrained(model), "trained": model}
         if room.run is not None:
-            networks = {
-                folder.name: load_checkpoint(folder) for folder in find_snapshots(room.run).values()
-            }
-        stages = moving_stages(networks, collection, 600, "latent")
-        found = animate(replace(stages, origin="run"), "tsne")
-        return [animation_page(found, out / "animation.html")]
+            folders = find_snapshots(room.run).values()
+            networks = {folder.name: load_checkpoint(folder) for folder in folders}
+        stages = replace(moving_stages(networks, collection, 600, "latent"), origin="run")
+        return animation_page(stages, out / "animation.html", "tsne")
 
-    def coloured(by: str) -> list[View]:
-        plane = projection_for(collection, None)
-        return [colour_picture(collection, plane, by, out / f"colour_{by}.png")]
-
-    def average(contrast: str) -> list[View]:
-        return [average_pictures(collection, out / f"average_{contrast}.png", contrast)]
-
-    def probes() -> list[View]:
-        found = probe(collection, model=model, parts=out / "probes.parts")
-        return [draw_probes(found, out / "probes.png")]
-
-    def encoder() -> list[View]:
-        features, config = model.config.features, model.config.encoder
-        path = out / "encoder.png"
-        return [encoder_picture(room.name, features, config, model.encoder, path)]
-
-    def activations() -> list[View]:
-        path = out / "activations.png"
-        return [activations_picture(collection, path, model=model, dialogue=dialogue, end_s=end_s)]
-
-    def words() -> list[View]:
-        known = [described.id for described in collection.dialogues if described.words]
-        return [words_page(collection, out / "words.html", model=model, dialogue=(*known, None)[0])]
-
-    def classes() -> list[View]:
-        return [view_classes(collection, model, out / "classes.png", name=name)]
-
-    def learned(run: Path) -> list[View]:
-        return [draw_learning(learn(find_snapshots(run), collection), out / "learning.png")]
-
-    by, seen = [*collection.labels, "floor"], (collection, model)
-    contrasts = ("shift-hold", "gap-pause", "speaker-listener")
-    steps: list[tuple[str, str, Callable[[], Sequence[View]]]] = [
-        (STATES, "t-SNE of the last layer", lambda: space("tsne")),
-        (STATES, "t-SNE of the first layer", lambda: space("tsne", "latent_speaker")),
-        (STATES, "UMAP", lambda: space("umap")),
-        (STATES, "denoising autoencoder", lambda: space("autoencoder")),
-        (STATES, "principal components", lambda: space("pca")),
-        *((STATES, f"coloured by {column}", partial(coloured, column)) for column in by),
-        (STATES, "explorer of points and paths", explored),
-        *((EVENTS, f"average encodings, {two}", partial(average, two)) for two in contrasts),
-        (EVENTS, "probes", probes),
-        (EVENTS, "gains by class of moment", classes),
-        (PATHS, "paths", paths),
-        (PATHS, "film", films),
-        (CELLS, "units", tracking),
-        (CELLS, "words coloured by a unit", words),
-        (CELLS, "which units are used", used),
-        (CELLS, "activations", activations),
-        (CELLS, "gate saturation", gates),
-        (MEMORY, "what the encoder sees", encoder),
-        (
-            MEMORY,
-            "connectivity",
-            lambda: [view_connectivity(*seen, out / "connectivity.png", name=name)],
-        ),
-        (MEMORY, "one moment", moment),
-        (
-            MEMORY,
-            "quality against the past heard",
-            lambda: [view_past(*seen, out / "past.png", name=name)],
-        ),
-        (MEMORY, "errors by oracles", lambda: view_oracles(*seen, out / "oracles.png", name=name)),
-        (TRAINING, "animation over training", animation),
-        (TRAINING, "page for files of your own", lambda: [empty_page(out / "page.html")]),
-    ]
-    if room.run is not None:
-        steps.append((TRAINING, "what is learned first", partial(learned, room.run)))
-    return steps
+    encoder = (model.config.features, model.config.encoder, model.encoder, out / "encoder.png")
+    spoken = next((one.id for one in collection.dialogues if one.words), None)
+    own: dict[str, Any] = {"model": model}
+    steps: dict[str, dict[str, Step]] = {
+        "The space of states": {
+            "t-SNE of the last layer": space("tsne"),
+            "t-SNE of the first layer": space("tsne", "latent_speaker"),
+            "UMAP": space("umap"),
+            "denoising autoencoder": space("autoencoder"),
+            "principal components": space("pca"),
+            **{f"coloured by {by}": partial(coloured, by) for by in (*collection.labels, "floor")},
+            "explorer of points and paths": explored,
+        },
+        "Around events": {
+            **{
+                f"average encodings, {two}": draw(average_pictures, f"average_{two}.png", two)
+                for two in ("shift-hold", "gap-pause", "speaker-listener")
+            },
+            "probes": probes,
+            "gains by class of moment": run_on(view_classes, "classes.png"),
+        },
+        "Paths and film": {"paths": paths, "film": films},
+        "Cells and gates": {
+            "units": tracking,
+            "words coloured by a unit": draw(words_page, "words.html", dialogue=spoken, **own),
+            "which units are used": used,
+            "activations": draw(activations_picture, "activations.png", **own, **shown),
+            "gate saturation": gates,
+        },
+        "Memory": {
+            "what the encoder sees": partial(encoder_picture, name, *encoder),
+            "connectivity": run_on(view_connectivity, "connectivity.png"),
+            "one moment": moment,
+            "quality against the past heard": run_on(view_past, "past.png"),
+            "errors by oracles": run_on(view_oracles, "oracles.png"),
+        },
+        "Training": {
+            "animation over training": animation,
+            "page for files of your own": partial(empty_page, out / "page.html"),
+        },
+    }
+    if (run := room.run) is not None:
+        steps["Training"]["what is learned first"] = lambda: draw_learning(
+            learn(find_snapshots(run), collection), out / "learning.png"
+        )
+    return [(section, *step) for section, made in steps.items() for step in made.items()]
 
 
 def untrained(model: TurnModel) -> TurnModel:
@@ -367,3 +314,26 @@ def untrained(model: TurnModel) -> TurnModel:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return TurnModel(model.config).eval()
+
+
+def index_page(
+    name: str, collection: Collection, made: Sequence[tuple[str, View]], missing: dict[str, str]
+) -> str:
+    """The text of index.html: views by section, and why others, by title, could not be made."""
+    dialogues = collection.dialogues
+    frames = sum(collection.frame_count(number) for number in range(len(dialogues)))
+    kinds = ("shift", "hold", "backchannel")
+    counts = ", ".join(f"{len(collection.events(kind))} {kind}s" for kind in kinds)
+    which = dialogues[0].id if len(dialogues) == 1 else f"{len(dialogues)} dialogues"
+    title, minutes = f"Inside {name}", f"{frames / collection.frame_rate_hz / 60:.1f} minutes"
+    about = f"{escape(which)}, {minutes}, {counts}. {LAYERS_IN_WORDS}"
+    parts = [f"<h1>{escape(title)}</h1><p class='note'>{about}</p>"]
+    for section in dict.fromkeys(section for section, _ in made):
+        parts.append(f"<h2>{escape(section)}</h2>")
+        for view in (view for found, view in made if found == section):
+            words = {"title": escape(view.title), "caption": escape(view.caption)}
+            parts.append(FIGURES[view.path.suffix].format(name=view.path.name, **words))
+    if missing:
+        lacking = [f"<li>{escape(what)}: {escape(why)}</li>" for what, why in missing.items()]
+        parts.append(f"<h2>Not shown</h2><ul>{''.join(lacking)}</ul>")
+    return html_page(title, "".join(parts), LOOKS)

@@ -1,10 +1,8 @@
-"""How far apart two classes lie in a picture.
-
-It is how well a line, and the nearest neighbours, tell them where they were not fitted.
+"""How far apart two classes lie in a picture: how well a line and the nearest places tell them.
 
 Each dialogue is told by the others; of a single dialogue, each fifth of its moments by the rest.
-AUC compares places of the same dialogue and speaker, so that who speaks is no difference between
-the classes. The figures are of places in a picture, not of the full states, which may hold more.
+AUC compares places of the same dialogue and speaker, so that who speaks is no difference. The
+figures are of places in a picture, not of the full states, which may hold more.
 """
 
 from __future__ import annotations
@@ -24,27 +22,24 @@ FEW = 20  # of the rarer class, for a verdict that is not called rough
 PARTS = 10  # dialogues are held out one by one, or, where there are more, in so many parts
 PARTS_OF_ONE = 5
 NEIGHBOURS = 15
-VERDICTS = (
-    (0.75, "a little apart"),
-    (0.9, "largely apart"),
-    (0.97, "clearly apart"),
-    (1.01, "almost wholly apart"),
-)  # AUC below
 HARDLY = 0.6
+VERDICTS = {  # by the AUC that is not reached
+    HARDLY: "hardly apart",
+    0.75: "a little apart",
+    0.9: "largely apart",
+    0.97: "clearly apart",
+    1.01: "almost wholly apart",
+}
 
 Places = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Apartness:
-    """How well two classes are told apart; NaN where it cannot be had.
+    """How well two classes of so many places, from so many dialogues, are told apart.
 
-    Attributes:
-        first, second: how many places of each class there are.
-        line: AUC of linear discriminant analysis on the places, 0.5 being chance.
-        neighbours: AUC of the share of the first class among the NEIGHBOURS nearest places.
-        dialogues: that they are from.
-        dims: of the picture.
+    `line` is the AUC of linear discriminant analysis on the places, `neighbours` that of the share
+    of the first class among the NEIGHBOURS nearest; NaN where it cannot be had.
     """
 
     first: int
@@ -52,7 +47,20 @@ class Apartness:
     line: Estimate
     neighbours: Estimate
     dialogues: int
-    dims: int
+
+    @property
+    def best(self) -> Estimate:
+        line, near = self.line, self.neighbours
+        return near if np.isnan(line.value) or line.value < near.value else line
+
+    @property
+    def verdict(self) -> str:
+        """In a few words; by the better figure, and whether its interval holds chance."""
+        if min(self.first, self.second) < ENOUGH:
+            return "too few to call apart or not"
+        if self.best.value >= HARDLY and self.best.low <= 0.5:  # False of NaN
+            return "perhaps apart, perhaps by chance"
+        return next(words for above, words in VERDICTS.items() if self.best.value < above)
 
 
 def how_far_apart(
@@ -67,10 +75,12 @@ def how_far_apart(
     Args:
         places: (N, D); rows with NaN do not count.
         first: is it of the first class? (N,)
-        dialogue: number, (N,).
-        speaker: before the silence, or whose the place is where both are compared, (N,).
+        dialogue, speaker: numbers, (N,): before the silence, or whose place it is where both are.
         moment: number, in order of time, (N,): places of the same moment are held out together.
     """
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.neighbors import KNeighborsClassifier
+
     known = ~np.isnan(places).any(axis=1)
     places, first, dialogue = places[known], first[known], dialogue[known]
     speaker, moment = speaker[known], moment[known]
@@ -78,124 +88,70 @@ def how_far_apart(
     counts = int(first.sum()), int((~first).sum())
     if min(counts) < LEAST:
         nothing = Estimate(np.nan, np.nan, np.nan)
-        return Apartness(*counts, nothing, nothing, dialogues, places.shape[1])
-    part = numbers if dialogues > 1 else _parts(moment, PARTS_OF_ONE)
-    part = part if dialogues <= PARTS else _parts(numbers, PARTS)
-    found = [
-        _auc(_held_out(classifier, places, first, part), first, numbers, speaker)
-        for classifier in _classifiers(len(places))
-    ]
-    return Apartness(*counts, found[0], found[1], dialogues, places.shape[1])
+        return Apartness(*counts, nothing, nothing, dialogues)
+    part = _parts(numbers, PARTS) if dialogues > 1 else _parts(moment, PARTS_OF_ONE)
+    # Closed forms, since there are many pictures to measure; distances are as drawn.
+    line = LinearDiscriminantAnalysis(solver="lsqr", priors=(0.5, 0.5))
+    near = KNeighborsClassifier(min(NEIGHBOURS, len(places) // 4))
+    found: list[Estimate] = []
+    for classifier in (line, near):
+        scores = _held_out(classifier, places, first, part)
+        told = ~np.isnan(scores)
+        found.append(auc_within(scores[told], first[told], numbers[told], speaker[told]))
+    return Apartness(*counts, found[0], found[1], dialogues)
 
 
 def in_words(classes: tuple[str, str], apart: Apartness) -> str:
     """What the figures say, as one sentence that begins with the classes."""
     both = f"{apart.first} {classes[0]} and {apart.second} {classes[1]}"
-    if not apart.first + apart.second:
-        return f"There is no {classes[0]} and no {classes[1]} to read here."
     if not apart.first or not apart.second:
-        there, lacking = classes if apart.first else classes[::-1]
-        return f"There is nothing to compare: {apart.first + apart.second} {there}, no {lacking}."
-    if np.isnan(best := np.fmax(apart.line.value, apart.neighbours.value)):
-        lacking = (
-            f"a figure needs {LEAST} of each"
-            if min(apart.first, apart.second) < LEAST
-            else "no speaker has both, or when a dialogue is held out, the others lack a class"
+        counts = f"{apart.first or 'no'} {classes[0]}, {apart.second or 'no'} {classes[1]}"
+        return f"There is nothing to compare: {counts}."
+    if np.isnan(apart.best.value):
+        return (
+            f"{both}: too few to say how far apart they are (a figure needs {LEAST} of each, a "
+            "speaker who has both, and both among the rest when a dialogue is held out)."
         )
-        return f"{both}: too few to say how far apart they are ({lacking})."
-    figures = (
-        f"AUC within dialogue and speaker {ranged(apart.line)} by a "
-        f"{'straight line' if apart.dims == 2 else 'flat plane'}, {ranged(apart.neighbours)} by "
-        "the nearest neighbours"
-    )
-    told = (
-        "each dialogue told by the others"
-        if 1 < apart.dialogues <= PARTS
-        else "each tenth of the dialogues told by the rest"
-    )
-    told = (
-        told
-        if apart.dialogues > 1
-        else "each fifth of the one dialogue told by the rest, so without an interval"
-    )
-    rough = (
-        f"; with {min(apart.first, apart.second)} of a class this is rough"
-        if min(apart.first, apart.second) < FEW
-        else ""
-    )
+    told = "each tenth of the dialogues told by the rest"
+    if apart.dialogues <= PARTS:
+        told = "each dialogue told by the others"
+    if apart.dialogues == 1:
+        told = "each fifth of the one dialogue told by the rest, so without an interval"
+    rough = "; of so few this is rough" if min(apart.first, apart.second) < FEW else ""
     return (
-        f"{classes[0].capitalize()} and {classes[1]} are {verdict(apart, float(best))}: {figures} "
-        f"({both}, {told}{rough})."
+        f"{classes[0].capitalize()} and {classes[1]} are {apart.verdict}: AUC within dialogue and "
+        f"speaker {ranged(apart.line)} by a linear boundary, {ranged(apart.neighbours)} by the "
+        f"nearest neighbours ({both}, {told}{rough})."
     )
 
 
 def briefly(classes: tuple[str, str], apart: Apartness) -> str:
     """The same in a few words."""
-    best = float(np.fmax(apart.line.value, apart.neighbours.value))
-    if np.isnan(best):
-        return f"{classes[0]} and {classes[1]} too few to say ({apart.first} and {apart.second})"
-    return f"{classes[0]} and {classes[1]} {verdict(apart, best)} (AUC {best:.2f})"
-
-
-def verdict(apart: Apartness, best: float) -> str:
-    """In a few words; by the better of the two figures, and whether its interval holds chance."""
-    low = apart.line.low if best == apart.line.value else apart.neighbours.low
-    if min(apart.first, apart.second) < ENOUGH:
-        return "too few to call apart or not"
-    if best < HARDLY:
-        return "hardly apart"
-    if low <= 0.5:  # False of NaN
-        return "perhaps apart, perhaps by chance"
-    return next(words for above, words in VERDICTS if best < above)
+    both = f"{classes[0]} and {classes[1]}"
+    if np.isnan(apart.best.value):
+        return f"{both} too few to say ({apart.first} and {apart.second})"
+    return f"{both} {apart.verdict} (AUC {apart.best.value:.2f})"
 
 
 def _parts(numbers: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """In which of so many parts, or of one for each number where there are fewer, each lies."""
     ranks, different = consecutive(numbers)
     return ranks * min(count, different) // max(different, 1)
-
-
-def _classifiers(count: int) -> list[Any]:
-    """Of a line and of the neighbours, with distances as they are drawn.
-
-    These are closed forms, since there are many pictures to measure.
-    """
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-    from sklearn.neighbors import KNeighborsClassifier
-
-    return [
-        LinearDiscriminantAnalysis(solver="lsqr", priors=(0.5, 0.5)),
-        KNeighborsClassifier(min(NEIGHBOURS, count // 4)),
-    ]
 
 
 def _held_out(
     classifier: Any, places: Places, first: NDArray[np.bool_], part: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Scores of the first class, (N,), each by a classifier that has not seen its part.
-
-    NaN where the rest has not enough of both classes.
-    """
+    """Scores of the first class, (N,), by a classifier of the other parts; NaN if these are few."""
     from sklearn import config_context
 
     scores = np.full(len(places), np.nan)
-    with config_context(
-        assume_finite=True, skip_parameter_validation=True
-    ):  # which take longer than so small a fit
+    fewest = classifier.get_params().get("n_neighbors", 1)
+    # Checks take longer than so small a fit.
+    with config_context(assume_finite=True, skip_parameter_validation=True):
         for number in np.unique(part):
             rest = part != number
-            if min(
-                first[rest].sum(), (~first[rest]).sum()
-            ) >= 2 and rest.sum() > classifier.get_params().get("n_neighbors", 1):
+            if np.bincount(first[rest], minlength=2).min() >= 2 and rest.sum() > fewest:
                 fitted = classifier.fit(places[rest], first[rest])
                 scores[~rest] = fitted.predict_proba(places[~rest])[:, 1]
     return scores
-
-
-def _auc(
-    scores: NDArray[np.float64],
-    first: NDArray[np.bool_],
-    numbers: NDArray[np.int64],
-    speaker: NDArray[np.int64],
-) -> Estimate:
-    known = ~np.isnan(scores)
-    return auc_within(scores[known], first[known], numbers[known], speaker[known])

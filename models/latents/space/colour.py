@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ....stream.errors import ConfigError
 from ....stream.saved_embedding import SavedEmbedding
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import COLUMNS, Collection
-from ..labels import UNKNOWN, coded_label
-from ..options import add_out, add_seed, option, shown
+from ..drawing import listed, many
+from ..labels import coded_label, is_known
+from ..options import add_embedding, add_out, add_seed, option, shown
 from ..views import View, check_suffix
 from .drawing import points_picture
 from .fitting import placer, projection_for
@@ -29,20 +26,10 @@ POINTS = 4000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `turnstream latents colour`."""
     add_source_argument(parser)
-    option(
-        parser,
-        "--by COLUMN",
-        "a label of your own (`turnstream latents label`), or a column such as p_next",
-        required=True,
-    )
+    what = "a label of your own (`turnstream latents label`), or a column such as p_next"
+    option(parser, "--by COLUMN", what, required=True)
     add_out(parser, "colour.png")
-    option(
-        parser,
-        "--embedding FILE.json",
-        "embedding from `turnstream latents project` (default: the bundled plane or principal "
-        "components)",
-        kind=Path,
-    )
+    add_embedding(parser)
     option(parser, "--points N", "frames of single speakers to draw", POINTS)
     add_seed(parser)
     add_model_argument(parser)
@@ -53,10 +40,8 @@ def main(args: argparse.Namespace) -> int:
     check_suffix(args.out, ".png")
     with opened_collection(args.source, args.model) as collection:
         projection = projection_for(collection, args.embedding)
-        view = colour_picture(
-            collection, projection, args.by, args.out, points=args.points, seed=args.seed
-        )
-    return shown(view)
+        which = (args.by, args.out, args.points, args.seed)
+        return shown(colour_picture(collection, projection, *which))
 
 
 def colour_picture(
@@ -64,21 +49,12 @@ def colour_picture(
     projection: SavedEmbedding,
     by: str,
     out: Path,
-    *,
     points: int = POINTS,
     seed: int = 0,
 ) -> View:
-    """Draw frames of single speakers in a projection, coloured by a column.
+    """Draw about so many frames of single speakers in a projection, coloured by label or column.
 
-    Args:
-        collection: whose frames are drawn.
-        projection: of its network.
-        by: a label of one's own, or a column of collection.py.
-        out: .png.
-        points: about how many.
-        seed: of the draw.
-    Raises:
-        ConfigError: no such column, no points, or no point has a known value.
+    ConfigError if there is no such column, no point, or none of which it is known.
     """
     if by not in collection.labels and by not in COLUMNS:
         raise ConfigError(
@@ -91,24 +67,18 @@ def colour_picture(
     values = sample[by]
     if values.dtype.kind in "biu":
         values = values.astype(str)
-    label = coded_label(values)
-    places = placer(projection)(sample[projection.layer])
-    known = _known(label)
+    known = is_known(values)
     if not known.any():
         raise ConfigError(f"expected frames of which {by!r} is known, got none among {len(known)}")
     title = f"{name_of_fit(projection)} of {collection.about.model}, by {by}"
+    figures = {
+        "drawn": f"{many(len(known), 'point')} of {many(len(collection.dialogues), 'dialogue')}",
+        f"{by} is known of": str(known.sum()),
+        "of the projection": figures_in_words(projection) or "how far to believe it is unknown",
+    }
     caption = (
-        f"Each point is what the network holds in mind of one speaker in one frame, {len(known)} "
-        f"of {len(collection.dialogues)} dialogue{'s' * (len(collection.dialogues) != 1)}, half "
-        f"of them drawn alike from every situation; {by} is known of {known.sum()}. "
-        f"Of the projection: {figures_in_words(projection) or 'how far to believe it is unknown'}."
+        "Each point is what the network holds in mind of one speaker in one frame; half of them "
+        f"are drawn alike from every situation. {listed(figures)}"
     )
-    return points_picture(out, title, caption, places, label, by)
-
-
-def _known(label: dict[str, Any]) -> NDArray[np.bool_]:
-    if "classes" not in label:
-        return np.isfinite(label["values"])
-    if UNKNOWN not in label["classes"]:
-        return np.ones(len(label["values"]), bool)
-    return label["values"] != label["classes"].index(UNKNOWN)
+    places = placer(projection)(sample[projection.layer])
+    return points_picture(out, title, caption, places, coded_label(values), by)

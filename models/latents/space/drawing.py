@@ -31,52 +31,32 @@ def points_picture(
     *,
     hollow: NDArray[np.bool_] | None = None,
     landmarks: Mapping[str, tuple[float, ...]] | None = None,
-    figures: str = "",
 ) -> View:
-    """Draw points, once for each pair of dimensions.
+    """Draw points, (N, 2) or (N, 3), once for each pair of dimensions, as a .png.
 
-    Args:
-        out: .png.
-        title, caption: see View.
-        places: (N, 2) or (N, 3).
-        label: of each point, as `coded_label` codes it.
-        by: what the legend or the bar of colours is headed with.
-        hollow: points whose neighbourhood is not to be believed, (N,).
-        landmarks: places to name.
-        figures: to stand beside the picture.
+    The label of each is as `coded_label` codes it; `by` is the heading of the legend or the bar of
+    colours. Points whose neighbourhood is not to be believed are `hollow`, (N,), and places named.
     """
     hollow = np.zeros(len(places), bool) if hollow is None else hollow
-    marks = dict(landmarks or {})
+    marks = {name: np.array(place) for name, place in (landmarks or {}).items()}
     pairs = list(combinations(range(places.shape[1]), 2))
     corners = np.array([*places, *marks.values()], np.float64)
     low, high = np.nanmin(corners, axis=0), np.nanmax(corners, axis=0)
-    margin = 0.05 * (high - low)
+    limits = np.stack([low, high], axis=1) + 0.05 * np.outer(high - low, [-1, 1])
     size = (7.6, 6.2) if len(pairs) == 1 else (14.0, 5.0)
-    with picture(out, title, caption, size, ncols=len(pairs), squeeze=False) as panels:
-        for panel, axes in zip(panels[0], pairs, strict=True):
-            at, last = list(axes), axes == pairs[-1]
-            if "classes" in label:
-                _draw_classes(panel, places[:, at], label, hollow)
-            else:
-                _draw_numbers(panel, places[:, at], label["values"], by, last=last)
-            _draw_landmarks(panel, {name: np.array(place)[at] for name, place in marks.items()})
-            limits = zip(low - margin, high + margin, strict=True)
-            (left, right), (bottom, top) = np.array(list(limits))[at]
-            panel.set(xlabel="xyz"[axes[0]], ylabel="xyz"[axes[1]])
-            panel.set(xlim=(left, right), ylim=(bottom, top))
-        side = panels[0, -1]
-        if "classes" in label:
-            look: dict[str, Any] = {"fontsize": 8.5, "title_fontsize": 8.5, "frameon": False}
-            side.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), title=by, **look)
-        side.text(
-            1.03,
-            0.02,
-            figures,
-            transform=side.transAxes,
-            va="bottom",
-            fontsize=8.5,
-            color=LIGHT.ink,
-        )
+    draw = _draw_classes if "classes" in label else _draw_numbers
+    dots: Any = None
+    with picture(out, title, caption, size, ncols=len(pairs), squeeze=False) as (panels,):
+        for panel, (x, y) in zip(panels, pairs, strict=True):
+            dots = draw(panel, places[:, [x, y]], label, hollow)
+            _draw_landmarks(panel, {name: place[[x, y]] for name, place in marks.items()})
+            panel.set(xlabel="xyz"[x], ylabel="xyz"[y], xlim=limits[x], ylim=limits[y])
+        if dots is None:
+            look: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+            look |= {"fontsize": 8.5, "title_fontsize": 8.5, "frameon": False}
+            panels[-1].legend(title=by, **look)
+        else:
+            panels[-1].figure.colorbar(dots, ax=panels[-1], label=by)
     return View(out, title, caption)
 
 
@@ -87,28 +67,22 @@ def _draw_classes(
     for k in sorted(range(len(names)), key=lambda k: names[k] not in FAINT):  # unknown ones below
         name, here, faint = names[k], label["values"] == k, names[k] in FAINT
         colour = FAINT.get(name) or COLOURS.get(name) or PALETTE[k % len(PALETTE)]
-        style: dict[str, Any] = {
-            "marker": "." if faint else MARKERS[k % len(MARKERS)],
-            "s": 7 if faint else 16,
-            "linewidths": 0.7,
-            "edgecolors": colour,
-        }
+        style: dict[str, Any] = {"s": 7, "marker": "."} if faint else {"s": 16}
+        style = {"marker": MARKERS[k % len(MARKERS)], "linewidths": 0.7, **style}
         said = f"{name} ({here.sum()})" if here.any() else None
         full = {"facecolors": colour, "alpha": 0.6, "label": said}
-        panel.scatter(*places[here & ~hollow].T, **full, **style)
-        panel.scatter(*places[here & hollow].T, facecolors="none", alpha=0.55, **style)
+        panel.scatter(*places[here & ~hollow].T, edgecolors=colour, **full, **style)
+        empty = {"facecolors": "none", "alpha": 0.55}
+        panel.scatter(*places[here & hollow].T, edgecolors=colour, **empty, **style)
 
 
-def _draw_numbers(
-    panel: Any, places: Places, values: NDArray[np.float32], by: str, *, last: bool
-) -> None:
+def _draw_numbers(panel: Any, places: Places, label: Mapping[str, Any], _: Any) -> Any:
+    values = label["values"]
     known = np.isfinite(values)
     panel.scatter(*places[~known].T, s=6, color=FAINT[UNKNOWN], linewidths=0)
     low, high = np.percentile(values[known], [1, 99])
     look: dict[str, Any] = {"cmap": "viridis", "vmin": low, "vmax": high}
-    dots = panel.scatter(*places[known].T, s=12, c=values[known], **look)
-    if last:
-        panel.figure.colorbar(dots, ax=panel, label=by)
+    return panel.scatter(*places[known].T, s=12, c=values[known], **look)
 
 
 def _draw_landmarks(panel: Any, landmarks: Mapping[str, NDArray[np.float64]]) -> None:
@@ -117,14 +91,13 @@ def _draw_landmarks(panel: Any, landmarks: Mapping[str, NDArray[np.float64]]) ->
 
     wide, high = np.ptp(panel.dataLim.get_points(), axis=0)
     taken: list[tuple[float, float]] = []
+    look: dict[str, Any] = {"fontsize": 9, "fontweight": "bold", "va": "center", "zorder": 5}
+    look |= {"xytext": (8, 0), "textcoords": "offset points", "color": LIGHT.ink}
+    readable = [withStroke(linewidth=2.5, foreground=LIGHT.paper)]
     for name, (x, y) in sorted(landmarks.items(), key=lambda entry: entry[1][1]):
         panel.scatter(x, y, s=70, color=COLOURS[name], edgecolors=LIGHT.paper, zorder=4)
         at = y
         while any(abs(at - b) < 0.034 * high and abs(x - a) < 0.3 * wide for a, b in taken):
             at += 0.01 * high
         taken.append((x, at))
-        look: dict[str, Any] = {"fontsize": 9, "fontweight": "bold", "va": "center", "zorder": 5}
-        words = panel.annotate(
-            name, (x, at), xytext=(8, 0), textcoords="offset points", color=LIGHT.ink, **look
-        )
-        words.set_path_effects([withStroke(linewidth=2.5, foreground=LIGHT.paper)])
+        panel.annotate(name, (x, at), path_effects=readable, **look)

@@ -1,14 +1,10 @@
 """How far a picture of states can be believed, in figures and in words.
 
 Overlap is the share of each point's nearest neighbours among the states that are its nearest in the
-picture: what a reader takes for alike.
-
-Trustworthiness falls with every point that is near in the picture and not among the states;
-continuity, with every one that is near among the states and not in the picture (Venna & Kaski
-2001). Both count by rank, and so are near 1 of almost any picture of many points. Stability asks
-which neighbourhoods of the picture are there again when the projection is fitted again. A
-neighbourhood that loses half of its members or more (UNSTABLE) is a whim of this fit, and is
-marked.
+picture. Trustworthiness falls with every point that is near in the picture alone, continuity with
+every one that is near among the states alone (Venna & Kaski 2001); both count by rank, and are near
+1 of almost any picture. Stability asks which neighbourhoods are there again in another fit: one
+that loses half of its members or more (UNSTABLE) is a whim of this one.
 """
 
 from __future__ import annotations
@@ -20,17 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....stream.saved_embedding import SavedEmbedding
+from ..drawing import listed
 
 NEIGHBOURS = 15
 FIGURES = ("overlap", "trustworthiness", "continuity", "stability")  # as views name them
 UNSTABLE = 0.5  # share of neighbours that stay, below which one does not survive a refit
-TITLES = {
-    "plane": "plane of two components",
-    "pca": "principal components",
-    "autoencoder": "autoencoder",
-    "tsne": "t-SNE",
-    "umap": "UMAP",
-}
+TITLES = {"plane": "plane of two components", "pca": "principal components"}
+TITLES |= {"autoencoder": "autoencoder", "tsne": "t-SNE", "umap": "UMAP"}
 LAYER_NAMES = {"latent": "last layer", "latent_speaker": "first recurrent layer"}
 
 Float32 = NDArray[np.float32]
@@ -43,12 +35,7 @@ def neighbours_of(count: int) -> int:
 
 
 def faithfulness(states: Float32, places: Float32) -> dict[str, float]:
-    """`overlap`, `trustworthiness` and `continuity`, from 0 to 1 (every neighbour is one in both).
-
-    Args:
-        states: (N, H).
-        places: of the same, (N, D).
-    """
+    """`overlap`, `trustworthiness` and `continuity`, 0 to 1, of states (N, H) and places (N, D)."""
     from sklearn.manifold import trustworthiness
 
     count = neighbours_of(len(states))
@@ -60,11 +47,7 @@ def faithfulness(states: Float32, places: Float32) -> dict[str, float]:
 
 
 def overlap(one: Points, other: Points) -> Float32:
-    """Of each point, the share of nearest neighbours in one space that are so in the other, (N,).
-
-    Args:
-        one, other: the same points, (N, any) each.
-    """
+    """The share of each point's nearest neighbours that are so in both, 2 x (N, any) -> (N,)."""
     count = neighbours_of(len(one))
     near, there = nearest(one, count), nearest(other, count)
     shared = (near[:, :, None] == there[:, None, :]).any(axis=2)
@@ -81,14 +64,7 @@ def overlap_in_words(share: float, count: int) -> str:
 
 
 def stability(places: Float32, refits: Sequence[Float32]) -> Float32:
-    """Of each point, the share of nearest neighbours that stay in a refit, mean over refits, (N,).
-
-    NaN without refits.
-
-    Args:
-        places: (N, D).
-        refits: places of the same points in other fits, (N, any).
-    """
+    """The share of neighbours that stay, mean over refits, (N, D) -> (N,); NaN without refits."""
     if not refits:
         return np.full(len(places), np.nan, np.float32)
     return np.mean([overlap(places, refit) for refit in refits], axis=0).astype(np.float32)
@@ -102,27 +78,18 @@ def nearest(places: Points, count: int) -> NDArray[np.int64]:
 
 
 def summary(shares: Float32) -> dict[str, float]:
-    """What stability amounts to: its mean, chance's, and the share of points that are marked.
-
-    Empty without refits.
-    """
+    """Mean stability, chance's, and the share of points that are marked; {} without refits."""
     if np.isnan(shares).any():
         return {}
-    chance = neighbours_of(len(shares)) / (len(shares) - 1)
     return {
         "stability": float(shares.mean()),
-        "stability_by_chance": chance,
+        "stability_by_chance": neighbours_of(len(shares)) / (len(shares) - 1),
         "unstable": float((shares < UNSTABLE).mean()),
     }
 
 
 def stability_at(projection: SavedEmbedding, places: Float32) -> Float32:
-    """Stability of the nearest place of the fit, (..., D) -> (...); NaN where it was not measured.
-
-    Args:
-        projection: with places and their stability.
-        places: in it; NaN where there is none.
-    """
+    """Stability of the fit's nearest place, (..., D) -> (...); NaN of NaN, and if not measured."""
     found = np.full(places.shape[:-1], np.nan, np.float32)
     known = ~np.isnan(places).any(axis=-1)
     if len(projection.places) and known.any():
@@ -151,34 +118,27 @@ def name_of_fit(projection: SavedEmbedding) -> str:
 
 
 def trust_in_words(projection: SavedEmbedding) -> str:
-    """Return how far a projection can be believed, in sentences."""
+    """Return how far a projection can be believed: what was measured, and the figures."""
     trust = projection.trust
     if "trustworthiness" not in trust:
         return "How far this can be believed has not been measured."
-    judged = int(trust["judged"])
+    judged, again = int(trust["judged"]), "not fitted again, so unknown"
+    if "stability" in trust:
+        drawn = "dialogues" if projection.settings.get("dialogues", 1) > 1 else "frames"
+        drawn = f"on {drawn} drawn with replacement"
+        how = drawn if projection.has_formula else "from other random starts"
+        again = f"{trust['stability']:.0%} ({trust['stability_by_chance']:.1%} by chance), {how}"
+    figures = {
+        f"trustworthiness of {judged} points": f"{trust['trustworthiness']:.2f}",
+        "continuity": f"{trust['continuity']:.2f} (both count by rank, near 1 for most pictures)",
+        "neighbours that stay in a fit made again": again,
+        "points that lose more than half of theirs (hollow)": (
+            f"{trust['unstable']:.0%}" if "unstable" in trust else ""
+        ),
+    }
     said = f"{overlap_in_words(trust['overlap'], judged)} " if "overlap" in trust else ""
-    said += (
-        f"Of {judged} points: trustworthiness {trust['trustworthiness']:.2f}, continuity "
-        f"{trust['continuity']:.2f}; both count by rank, and are near 1 for most pictures."
-    )
-    if "stability" not in trust:
-        return f"{said} It was not fitted again, so what is stable in it is unknown."
-    several = projection.settings.get("dialogues", 1) > 1
-    how = (
-        f"on {'dialogues' if several else 'frames'} drawn with replacement"
-        if projection.has_formula
-        else "from another random start"
-    )
-    most = (
-        " Most neighbourhoods do not survive: who lies beside whom says little."
-        if trust["unstable"] > UNSTABLE
-        else ""
-    )
-    return (
-        f"{said} Fitted again {how}, {trust['stability']:.0%} of a point's neighbours stay "
-        f"({trust['stability_by_chance']:.1%} by chance); the {trust['unstable']:.0%} of points "
-        f"that lose more than half of theirs are hollow.{most}"
-    )
+    whims = " Most neighbourhoods do not survive: who lies beside whom says little."
+    return said + f"Measured: {listed(figures)}" + whims * (trust.get("unstable", 0) > UNSTABLE)
 
 
 def figures_in_words(projection: SavedEmbedding) -> str:

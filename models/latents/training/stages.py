@@ -9,8 +9,7 @@ others are labels, such as `speaker1` or `year2` as well.
 from __future__ import annotations
 
 import csv
-import hashlib
-import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,15 +22,19 @@ from numpy.typing import NDArray
 
 from ....stream.errors import ConfigError
 from ..bars import bar
-from ..collection import Collection
-from ..memory.readings import silence_readings, sound_at
-from ..parts import Parts
+from ..collection import RNNS, Collection
+from ..memory.readings import Readings, silence_readings, sound_at
+from ..parts import Arrays, Parts
+from ..paths.heard import described_dialogues, hearing
+from ..tables import write_rows
 
 if TYPE_CHECKING:
     from ...turn_model import TurnModel
 
 VALUE = re.compile(r"([A-Za-z_]*)(\d+)")
 EVENT_SHARE = 0.5  # of the points at most that are shifts and holds
+SOUND_MINUTES = 30.0  # of the dialogues, to hear their moments
+SITUATION = {"shift": "done", "hold": "pausing"}  # of the speaker before such a silence
 
 
 @dataclass(frozen=True)
@@ -39,16 +42,13 @@ class Stages:
     """Representations of N points at E stages.
 
     Attributes:
-        names: of the stages.
-        states: (N, H) each; H may differ.
-        ids: of the points.
-        labels: of the points, (N,) of text or numbers, by name.
+        names, states: of the stages; states are (N, H) each, and H may differ.
+        ids, labels: of the points; labels, by name, are (N,) of text or numbers.
         wrong: (E, N), 1 where the network got the point wrong at that stage, NaN where it is no
             event; None where nobody knows.
-        origin: a run over its training, several networks, or CSV files of anyone, in which nobody
-            says what the points are.
+        origin: a run over its training, several networks, or CSV files of anyone.
         quality: how good the last network is, in words.
-        heard: what a page needs to hear the points (paths/page.py); {} of files.
+        heard: what a page needs to hear the points (paths/heard.py); {} of files.
         moments: `number`, `frame` and `speaker` of each point, (N,); None of files.
     """
 
@@ -60,166 +60,93 @@ class Stages:
     origin: Literal["run", "networks", "files"] = "networks"
     quality: str = ""
     heard: dict[str, Any] = field(default_factory=dict[str, Any])
-    moments: dict[str, NDArray[Any]] | None = None
+    moments: Arrays | None = None
 
 
-@dataclass(frozen=True)
-class Followed:
-    """Moments of single speakers whose states are followed from network to network.
+def follow(collection: Collection, count: int, seed: int = 0) -> tuple[Readings, Arrays]:
+    """Choose about so many moments: frames, and shifts and holds 0.25 s into their silence.
 
-    Attributes:
-        number: of the dialogue in its collection, (N,).
-        heard_s: how much of the dialogue has been heard, (N,).
-        speaker: whose state it is, (N,).
-        shifts: 1 where it is 0.25 s into a shift, 0 into a hold, NaN elsewhere, (N,).
-        labels: (N,) each, by name.
+    In them a network is asked about the other speaker than the one whose state is followed (of a
+    silence the one before it). Their labels come with them by name, (N,) each; `event` is "" where
+    it is no shift or hold. ConfigError without either.
     """
-
-    number: NDArray[np.int64]
-    heard_s: NDArray[np.float64]
-    speaker: NDArray[np.int64]
-    shifts: NDArray[np.float32]
-    labels: dict[str, NDArray[Any]]
-
-    def moments(self, frame_rate_hz: float) -> dict[str, NDArray[Any]]:
-        """Return the dialogue, newest frame and speaker of each, as pages name moments."""
-        frame = np.maximum((self.heard_s * frame_rate_hz + 1e-6).astype(int) - 1, 0)
-        return {"number": self.number, "frame": frame, "speaker": self.speaker}
-
-
-def follow(collection: Collection, count: int, seed: int = 0) -> Followed:
-    """Choose moments: frames of all situations, and shifts and holds.
-
-    Shifts and holds are read 0.25 s into their silence, in the speaker before it.
-
-    Args:
-        collection: of dialogues.
-        count: how many about; at most half of them are shifts and holds.
-        seed: of the draw.
-    Raises:
-        ConfigError: there are no shifts, or no holds.
-    """
-    readings, events = silence_readings(collection)
-    rng = np.random.default_rng(seed)
-    kept = np.sort(rng.permutation(len(events))[: max(2, round(EVENT_SHARE * count))])
-    drawn = collection.sample(max(0, count - len(kept)), ["situation"], seed=seed)
-    number = np.concatenate([readings.number[kept], drawn["number"]])
-    nothing = np.full(len(drawn["frame"]), "")
-    dialogues = np.array([dialogue.id for dialogue in collection.dialogues])
-    splits = np.array([dialogue.split for dialogue in collection.dialogues])
-    situations = [{"shift": "done", "hold": "pausing"}[events[place].kind] for place in kept]
-    heard_s = np.concatenate(
-        [readings.heard_s[kept], (drawn["frame"] + 1) / collection.frame_rate_hz]
-    )
-    return Followed(
-        number=number,
-        heard_s=heard_s,
-        speaker=np.concatenate([1 - readings.speaker[kept], drawn["speaker"]]),
-        shifts=np.concatenate([readings.happened[kept], np.full(len(nothing), np.nan)]).astype(
-            np.float32
-        ),
-        labels={
-            "situation": np.concatenate([situations, drawn["situation"]]),
-            "event": np.concatenate([[events[place].kind for place in kept], nothing]),
-            "ending": np.concatenate([[events[place].ending for place in kept], nothing]),
-            "dialogue": dialogues[number],
-            "split": splits[number],
-            "time in dialogue": np.round(heard_s, 2),
-        },
-    )
+    silences, events = silence_readings(collection)
+    order = np.random.default_rng(seed).permutation(len(events))
+    chosen = np.sort(order[: max(2, round(EVENT_SHARE * count))])
+    events = [events[place] for place in chosen]
+    drawn = collection.sample(max(0, count - len(chosen)), ["situation"], seed=seed)
+    nothing = [""] * len(drawn["frame"])
+    heard_s = (drawn["frame"] + 1) / collection.frame_rate_hz
+    frames = (drawn["number"], heard_s, 1 - drawn["speaker"], np.zeros(len(nothing), bool))
+    both = zip(vars(silences.only(chosen)).values(), frames, strict=True)
+    moments = Readings(*(np.concatenate(values) for values in both))
+    dialogues = [collection.dialogues[number] for number in moments.number]
+    situations = [SITUATION[event.kind] for event in events]
+    return moments, {
+        "situation": np.array([*situations, *drawn["situation"]]),
+        "event": np.array([event.kind for event in events] + nothing),
+        "ending": np.array([event.ending for event in events] + nothing),
+        "dialogue": np.array([dialogue.id for dialogue in dialogues]),
+        "split": np.array([dialogue.split for dialogue in dialogues]),
+        "time in dialogue": np.round(moments.heard_s, 2),
+    }
 
 
-def read_stages(
+def moving_stages(
     networks: dict[str, TurnModel],
     collection: Collection,
-    followed: Followed,
+    points: int,
     layer: str,
+    seed: int = 0,
     kept: Path | None = None,
 ) -> Stages:
-    """The states of several networks at the same moments.
+    """The states of several networks at the same moments, with all that a page needs to play them.
 
-    Args:
-        networks: by the name of their stage, in order.
-        collection: that the moments are of, with sound.
-        followed: the moments.
-        layer: "latent" or "latent_speaker".
-        kept: folder for what has been heard of each dialogue, so that work that was cut short is
-            gone on with; removed in the end.
+    Networks are by the name of their stage, in order, the layer is one of LAYERS, and dialogues
+    have sound. What was heard is `kept` in a folder until all is, to resume what was cut short.
     """
     from ...checkpoint import weights_sha256
+    from ...evaluation.torch_runner import dialogue_outputs
+
+    moments, labels = follow(collection, points, seed)
+    count, speakers = len(moments), 1 - moments.speaker
+
+    def read(number: int) -> Arrays:
+        asked, found = moments.only(moments.of(number)), dict[str, NDArray[Any]]()
+        for stage, model in enumerate(networks.values()):
+            sound = sound_at(collection, number, model.config.features.sample_rate_hz)
+            said = dialogue_outputs(model, sound, collection.dialogues[number].id, [layer])
+            last = said["p_next"].shape[1] - 1
+            steps = np.minimum(asked.steps(model.config.frame_rate_hz), last)
+            found[f"states_{stage}"] = said[layer][1 - asked.speaker, steps]
+            found[f"shift_{stage}"] = said["p_next"][asked.speaker, steps] >= 0.5
+        return found
 
     weights = {name: weights_sha256(model) for name, model in networks.items()}
-    moments = hashlib.sha256(
-        b"".join(
-            values.tobytes() for values in (followed.number, followed.heard_s, followed.speaker)
-        )
-    ).hexdigest()
-    parts = Parts(
-        kept,
-        json.dumps([weights, [dialogue.id for dialogue in collection.dialogues], moments, layer]),
-    )
-    states = {
-        name: np.zeros((len(followed.number), _width(model, layer)), np.float32)
-        for name, model in networks.items()
-    }
-    wrong = np.full((len(networks), len(followed.number)), np.nan, np.float32)
-    for number in bar(np.unique(followed.number).tolist(), "states", "dialogue"):
-        places = np.flatnonzero(followed.number == number)
-        found = parts.of(
-            number,
-            partial(
-                _read_dialogue,
-                networks,
-                collection,
-                number,
-                followed.heard_s[places],
-                followed.speaker[places],
-                layer,
-            ),
-        )
-        for stage, name in enumerate(networks):
-            states[name][places] = found[f"states_{stage}"]
-        shifts = followed.shifts[places]
-        wrong[:, places] = np.where(np.isnan(shifts), np.nan, found["shift"] != (shifts == 1))
+    ids = [dialogue.id for dialogue in collection.dialogues]
+    parts = Parts(kept, weights, ids, layer, moments.number, moments.heard_s, moments.speaker)
+    widths = [getattr(model.config, RNNS[layer]).hidden for model in networks.values()]
+    states = [np.zeros((count, width), np.float32) for width in widths]
+    wrong = np.full((len(networks), count), np.nan, np.float32)
+    for number in bar(np.unique(moments.number).tolist(), "states", "dialogue"):
+        places, found = moments.of(number), parts.of(number, partial(read, number))
+        for stage in range(len(networks)):
+            states[stage][places] = found[f"states_{stage}"]
+            wrong[stage, places] = found[f"shift_{stage}"] != moments.happened[places]
+    wrong[:, labels["event"] == ""] = np.nan
     parts.remove()
-    ids = [
-        f"{dialogue}, {heard_s:.2f} s, speaker {speaker}"
-        for dialogue, heard_s, speaker in zip(
-            followed.labels["dialogue"], followed.heard_s, followed.speaker, strict=True
-        )
-    ]
-    return Stages(tuple(networks), tuple(states.values()), tuple(ids), followed.labels, wrong)
-
-
-def _read_dialogue(
-    networks: dict[str, TurnModel],
-    collection: Collection,
-    number: int,
-    heard_s: NDArray[np.float64],
-    speaker: NDArray[np.int64],
-    layer: str,
-) -> dict[str, NDArray[Any]]:
-    """States of every network at moments of one dialogue, (N, H) each, and its answers, (E, N).
-
-    An answer is whether the other will speak next.
-    """
-    from ...evaluation.torch_runner import run_dialogue
-
-    found: dict[str, NDArray[Any]] = {"shift": np.zeros((len(networks), len(heard_s)), bool)}
-    for stage, model in enumerate(networks.values()):
-        heard = list(
-            run_dialogue(model, sound_at(collection, number, model.config.features.sample_rate_hz))
-        )
-        latent, p_next = (
-            np.concatenate(pieces, axis=1)
-            for pieces in zip(*((getattr(o, layer)[0], p.p_next[0]) for o, p in heard), strict=True)
-        )
-        steps = np.clip(
-            (heard_s * model.config.frame_rate_hz + 1e-6).astype(int) - 1, 0, latent.shape[1] - 1
-        )
-        found[f"states_{stage}"] = latent[speaker, steps]
-        found["shift"][stage] = p_next[1 - speaker, steps] >= 0.5
-    return found
+    dialogues = described_dialogues(collection, SOUND_MINUTES)
+    heard = zip(labels["dialogue"], moments.heard_s, speakers, strict=True)
+    frames = moments.steps(collection.frame_rate_hz)
+    return Stages(
+        tuple(networks),
+        tuple(states),
+        tuple(f"{name}, {heard_s:.2f} s, speaker {speaker}" for name, heard_s, speaker in heard),
+        labels,
+        wrong,
+        heard=hearing(collection, dialogues, collection.events()),
+        moments={"number": moments.number, "frame": frames, "speaker": speakers},
+    )
 
 
 def write_stages(stages: Stages, folder: Path) -> list[Path]:
@@ -227,137 +154,86 @@ def write_stages(stages: Stages, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     for place, (name, states) in enumerate(zip(stages.names, stages.states, strict=True)):
+        columns: dict[str, Any] = {"id": stages.ids}
+        columns |= {label: values.astype(str) for label, values in stages.labels.items()}
+        if stages.wrong is not None:
+            columns["wrong"] = stages.wrong[place]
+        columns |= {f"d{i}": values for i, values in enumerate(states.T)}
         path = folder / f"{place:03d}_{re.sub(r'[^A-Za-z0-9_.-]+', '_', name)}.csv"
-        with path.open("w", newline="", encoding="utf-8") as out:
-            rows = csv.writer(out, lineterminator="\n")
-            rows.writerow(
-                [
-                    "id",
-                    *stages.labels,
-                    *(["wrong"] if stages.wrong is not None else []),
-                    *(f"d{i}" for i in range(states.shape[1])),
-                ]
-            )
-            for point, values in enumerate(states):
-                mark = (
-                    []
-                    if stages.wrong is None
-                    else [
-                        ""
-                        if np.isnan(stages.wrong[place, point])
-                        else int(stages.wrong[place, point])
-                    ]
-                )
-                labels = [values[point] for values in stages.labels.values()]
-                rows.writerow(
-                    [stages.ids[point], *labels, *mark, *(f"{value:.6g}" for value in values)]
-                )
+        write_rows(path, list(columns), zip(*columns.values(), strict=True))
         written.append(path)
     return written
 
 
 def read_csv_stages(paths: Sequence[Path], points: int | None = None, seed: int = 0) -> Stages:
-    """Stages from files: points that are in all of them, with the labels of the last file.
+    """Stages from files, in order: points that are in all of them, with the labels of the last one.
 
-    Args:
-        paths: of the files, in order.
-        points: how many at most, drawn from those in all files; of others only the ids are held.
-            None takes all.
-        seed: of the draw.
-    Raises:
-        ConfigError: a file that cannot be read, without numbered columns, with a value that is no
-            number, or an id twice; no common points.
+    So many points at most are drawn by the seed (None: all); of others only the ids are held.
+    ConfigError for a file that does not hold points, with its line and column, or no common ones.
     """
-    ids = [dict.fromkeys(name for name, _ in _read_rows(path)) for path in paths]
+    ids = [dict.fromkeys(name for name, *_ in _read_rows(path)) for path in paths]
     common = [name for name in ids[-1] if all(name in names for names in ids)]
     if not common:
         raise ConfigError(
-            f"expected the same points in {', '.join(str(path) for path in paths)}, got no common "
-            "id"
+            f"expected the same points in {', '.join(map(str, paths))}, got no common id"
         )
     if points is not None and len(common) > points:
-        common = [
-            common[place]
-            for place in np.sort(np.random.default_rng(seed).permutation(len(common))[:points])
-        ]
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(common))[:points])
+        common = [common[place] for place in chosen]
     kept = set(common)
-    files = [{name: row for name, row in _read_rows(path) if name in kept} for path in paths]
-    last = [files[-1][name] for name in common]
-    states = tuple(np.array([file[name].values for name in common], np.float32) for file in files)
-    labels = {label: _typed([row.labels[label] for row in last]) for label in last[0].labels}
-    marks = [[file[name].wrong for name in common] for file in files]
-    wrong = None if any(row[0] is None for row in marks) else np.array(marks, np.float32)
-    names = [path.stem for path in paths]
-    unique = [
-        name if names.count(name) == 1 else f"{path.parent.name}/{name}"
-        for name, path in zip(names, paths, strict=True)
-    ]
-    return Stages(tuple(unique), states, tuple(common), labels, wrong, "files")
+    files = [{name: row for name, *row in _read_rows(path) if name in kept} for path in paths]
+    columns = [list(zip(*(rows[name] for name in common), strict=True)) for rows in files]
+    states = tuple(np.array(values, np.float32) for values, _, _ in columns)
+    last, marks = columns[-1][1], [mark for _, _, mark in columns]
+    labels = {label: _typed([row[label] for row in last]) for label in last[0]}
+    wrong = None if any(mark[0] is None for mark in marks) else np.array(marks, np.float32)
+    stems = [path.stem for path in paths]
+    names = (f"{path.parent.name}/" * (stems.count(path.stem) > 1) + path.stem for path in paths)
+    return Stages(tuple(names), states, tuple(common), labels, wrong, "files")
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A row of a file, its columns by what they are."""
+def _read_rows(path: Path) -> Iterator[tuple[str, list[float], dict[str, str], float | None]]:
+    """Id, values, labels and mark of every point of a file; errors as of `read_csv_stages`."""
+    table = _lines(path)
+    _, header = next(table, ("", []))
+    numbered, seen = _numbered(path, header), set[str]()
+    for where, row in table:
+        if not row:
+            continue
+        if len(row) != len(header):
+            raise ConfigError(f"{where}: expected {len(header)} values, got {len(row)}")
+        cells = dict(zip(header, row, strict=True))
+        name = cells.pop("id", str(len(seen)))
+        if name in seen:
+            raise ConfigError(f"{where}: expected every id once, got {name!r} again")
+        seen.add(name)
+        values = [_number(cells.pop(column), where, column) for column in numbered]
+        mark = cells.pop("wrong", None)
+        wrong = None if mark is None else _number(mark, where, "wrong") if mark else np.nan
+        yield name, values, cells, wrong
 
-    values: list[float]
-    labels: dict[str, str]
-    wrong: float | None
 
-
-def _read_rows(path: Path) -> Iterator[tuple[str, _Row]]:
-    """Id and row of every point of a file, one after another.
-
-    Raises:
-        ConfigError: see `read_csv_stages`.
-    """
+def _lines(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Place and cells of every line, first of the header; ConfigError if it cannot be read."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as lines:
-            table = csv.reader(lines)
-            header = next(table, [])
-            numbered = _numbered(path, header)
-            others = {
-                name: place
-                for place, name in enumerate(header)
-                if place not in numbered and name not in ("id", "wrong")
-            }
-            seen: set[str] = set()
-            for line, row in enumerate(table, 2):
-                if not row:
-                    continue
-                where = f"{path}, line {line}"
-                if len(row) != len(header):
-                    raise ConfigError(f"{where}: expected {len(header)} values, got {len(row)}")
-                name = row[header.index("id")] if "id" in header else str(len(seen))
-                if name in seen:
-                    raise ConfigError(f"{where}: expected every id once, got {name!r} again")
-                seen.add(name)
-                values = [_number(row[place], where, header[place]) for place in numbered]
-                mark = row[header.index("wrong")] if "wrong" in header else None
-                wrong = None if mark is None else _number(mark, where, "wrong") if mark else np.nan
-                yield (
-                    name,
-                    _Row(values, {label: row[place] for label, place in others.items()}, wrong),
-                )
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            for row in reader:
+                yield f"{path}, line {reader.line_num}", row
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"{path}: expected a CSV file of representations, got: {error}") from None
+        raise ConfigError(f"{path}: expected a CSV file in UTF-8, got: {error}") from None
 
 
-def _numbered(path: Path, header: Sequence[str]) -> list[int]:
-    """Places of the columns of the representation: d0, d1, ..., or the one series there is.
-
-    Raises:
-        ConfigError: no such series, or several.
-    """
-    series: dict[str, dict[int, int]] = {}
-    for place, name in enumerate(header):
-        if match := VALUE.fullmatch(name):
-            series.setdefault(match[1], {})[int(match[2])] = place
+def _numbered(path: Path, header: Sequence[str]) -> list[str]:
+    """Columns of the representation: d0, d1, ..., or the one series there is; else ConfigError."""
+    series: dict[str, dict[int, str]] = {}
+    for column in header:
+        if match := VALUE.fullmatch(column):
+            series.setdefault(match[1], {})[int(match[2])] = column
     whole = {
-        name: places
-        for name, places in series.items()
-        if len(places) > 1
-        and sorted(places) == list(range(min(places), min(places) + len(places)))
-        and min(places) < 2
+        name: columns
+        for name, columns in series.items()
+        if 1 < len(columns) == max(columns) - min(columns) + 1 and min(columns) < 2
     }
     whole = {"d": whole["d"]} if "d" in whole else whole
     if len(whole) != 1:
@@ -366,18 +242,17 @@ def _numbered(path: Path, header: Sequence[str]) -> list[int]:
             f"{path}: expected one series of columns that are numbered from 0 or 1 on (d0, d1, "
             f"...), got {got}"
         )
-    (places,) = whole.values()
-    return [places[number] for number in sorted(places)]
+    (columns,) = whole.values()
+    return [columns[number] for number in sorted(columns)]
 
 
-def _number(text: str, where: str, column: str) -> float:
+def _number(cell: str, where: str, column: str) -> float:
     try:
-        value = float(text)
+        if math.isfinite(value := float(cell)):
+            return value
     except ValueError:
-        raise ConfigError(f"{where}: expected a number in {column}, got {text!r}") from None
-    if not np.isfinite(value):
-        raise ConfigError(f"{where}: expected a number in {column}, got {text!r}")
-    return value
+        pass
+    raise ConfigError(f"{where}: expected a number in {column}, got {cell!r}")
 
 
 def _typed(values: list[str]) -> NDArray[Any]:
@@ -385,8 +260,4 @@ def _typed(values: list[str]) -> NDArray[Any]:
     try:
         return np.array([float(value) for value in values])
     except ValueError:
-        return np.array(values, dtype=str)
-
-
-def _width(model: TurnModel, layer: str) -> int:
-    return (model.config.dialogue_rnn if layer == "latent" else model.config.speaker_rnn).hidden
+        return np.array(values)

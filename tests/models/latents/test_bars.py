@@ -15,9 +15,7 @@ from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.exchange import export
 
 
-def test_a_log_gets_a_line_a_minute_and_none_for_short_work(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_log_gets_a_line_a_minute_of_long_work(monkeypatch: pytest.MonkeyPatch) -> None:
     log, now = io.StringIO(), [0.0]
     monkeypatch.setattr(sys, "stderr", log)
     monkeypatch.setattr("tqdm.std.time", lambda: now[0])
@@ -40,5 +38,4 @@ def test_long_work_of_views_says_in_a_log_how_far_it_is(
     monkeypatch.setattr("tqdm.std.time", lambda: next(seconds))
     export(tiny_collection, tmp_path / "states.csv")
     find_units(tiny_collection, 0)
-    for line in ("export: ", "frames: ", "units: "):
-        assert line in log.getvalue()
+    assert all(line in log.getvalue() for line in ("export: ", "frames: ", "units: "))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from pathlib import Path
 
@@ -20,56 +19,34 @@ def draw(path: Path, text: str) -> None:
         panel.set_xlabel(text)
 
 
-@pytest.fixture
-def font_with_han(tmp_path: Path) -> str:
-    """A font named as one of FALLBACKS that draws a Chinese character (as an H)."""
-    made = TTFont(font_manager.findfont("DejaVu Sans"))
-    for table in made["cmap"].tables:
-        if table.isUnicode() and table.format in (4, 12):
-            table.cmap[ord("你")] = "H"
-    for record in made["name"].names:
-        if record.nameID in (1, 4, 16):
-            record.string = "Noto Sans CJK SC"
-    made.save(tmp_path / "han.ttf")
-    return str(tmp_path / "han.ttf")
-
-
-def test_characters_that_no_font_has_are_named_once_and_warn_of_nothing_else(
+def test_what_no_font_has_is_named_once_and_an_installed_fallback_draws_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(fonts, "FALLBACKS", ())
-    with caplog.at_level(logging.WARNING):
-        draw(tmp_path / "a.png", "你好 hello")
+    draw(tmp_path / "boxes.png", "你好 hello")
     (said,) = [record.getMessage() for record in caplog.records]
-    assert said.startswith(f"{tmp_path / 'a.png'}: drawn as boxes, since no installed font has")
-    assert said.count("你") == said.count("好") == 1
-    assert "fonts-noto-cjk" in said
-
-
-def test_an_installed_fallback_draws_them(
-    tmp_path: Path,
-    font_with_han: str,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    monkeypatch.setattr(fonts, "FALLBACKS", ())
-    with caplog.at_level(logging.CRITICAL):
-        draw(tmp_path / "boxes.png", "你")
+    assert said.startswith(f"{tmp_path / 'boxes.png'}: drawn as boxes, since no installed font")
+    assert [said.count(text) for text in ("你", "好", "fonts-noto-cjk")] == [1, 1, 1]
+    # A font that is named as one of FALLBACKS has these characters (drawn as an H).
+    made = TTFont(font_manager.findfont("DejaVu Sans"))
+    for table in made["cmap"].tables:
+        if table.isUnicode() and table.format in (4, 12):
+            table.cmap |= {ord("你"): "H", ord("好"): "H"}
+    for record in made["name"].names:
+        if record.nameID in (1, 4, 16):
+            record.string = "Noto Sans CJK SC"  # pyright: ignore[reportAttributeAccessIssue]
+    made.save(tmp_path / "han.ttf")
     monkeypatch.undo()
+    caplog.clear()
     manager = font_manager.fontManager
     monkeypatch.setattr(manager, "ttflist", list(manager.ttflist))
-    manager.addfont(font_with_han)
-    assert any(font.name == "Noto Sans CJK SC" for font in manager.ttflist)
-    with caplog.at_level(logging.WARNING):
-        draw(tmp_path / "drawn.png", "你")
-    assert not [record for record in caplog.records if "boxes" in record.getMessage()]
+    manager.addfont(tmp_path / "han.ttf")
+    draw(tmp_path / "drawn.png", "你好 hello")
+    assert not caplog.records
     drawn, boxes = (imread(tmp_path / f"{name}.png") for name in ("drawn", "boxes"))
     assert drawn.shape != boxes.shape or (drawn != boxes).any()
 
 
 def test_other_warnings_come_through(tmp_path: Path) -> None:
-    with (
-        pytest.warns(UserWarning, match="something else"),
-        picture(tmp_path / "a.png", "t", "c", (4.0, 2.0)),
-    ):
+    with pytest.warns(UserWarning, match="something else"), fonts.fonts_for(tmp_path):
         warnings.warn("something else", UserWarning, stacklevel=1)

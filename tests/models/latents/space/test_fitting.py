@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.space import fitting
 from turnstream.models.latents.space.embed import mapper
 from turnstream.models.latents.space.fitting import (
+    Fit,
     Sample,
     fit_projection,
     fit_sample,
@@ -27,242 +28,157 @@ from turnstream.models.latents.space.fitting import (
 from turnstream.stream.errors import ConfigError
 from turnstream.stream.saved_embedding import SavedEmbedding, load_embedding
 
-CLUSTERS = ("speaking", "listening", "pausing")
+FITS = {
+    "tsne": Fit("tsne", refits=1),
+    "umap": Fit("umap", refits=0),
+    "tsne in 3-D": Fit("tsne", dims=3, refits=0),
+}
 
 
 def planted(count: int = 180, seed: int = 0) -> Sample:
     """Three well-kept clusters in twelve dimensions, one for each situation."""
     rng = np.random.default_rng(seed)
-    situations = np.array(CLUSTERS)[np.arange(count) % 3]
+    situations = np.array(["speaking", "listening", "pausing"])[np.arange(count) % 3]
     centres = 6 * np.eye(12)[[0, 4, 8]]
     states = centres[np.arange(count) % 3] + rng.normal(0, 0.6, (count, 12))
     return Sample(states.astype(np.float32), situations, np.arange(count) % 4)
 
 
 @pytest.fixture(scope="module")
-def tsne() -> SavedEmbedding:
-    return fit_sample(planted(), "tsne", refits=1)
+def fits() -> dict[str, SavedEmbedding]:
+    return {name: fit_sample(planted(), fit) for name, fit in FITS.items()}
 
 
-@pytest.fixture(scope="module")
-def umap() -> SavedEmbedding:
-    return fit_sample(planted(), "umap", refits=0)
-
-
-def nearest_situation(projection: SavedEmbedding, places: np.ndarray) -> np.ndarray:
+def nearest_situation(projection: SavedEmbedding, states: np.ndarray) -> np.ndarray:
+    places = place(projection, states)
     distances = np.linalg.norm(places[:, None] - projection.places[None], axis=2)
     return projection.situations[distances.argmin(axis=1)]
 
 
-# ---- t-SNE and UMAP ----
-
-
-def test_tsne_is_open_tsnes_and_keeps_neighbours_as_scikit_learns_does(
-    tsne: SavedEmbedding,
-) -> None:
-    states = planted().states
-    settings = {
-        "initialization": "pca",
-        "neighbors": "exact",
-        "negative_gradient_method": "bh",
-        "random_state": 0,
-    }
-    theirs = np.asarray(TSNE(2, perplexity=30, **settings).fit(states))
-    offsets = np.abs(tsne.places - tsne.places.mean(axis=0)) - np.abs(theirs - theirs.mean(axis=0))
+def test_tsne_is_open_tsnes_and_as_good_as_scikits(fits: dict[str, SavedEmbedding]) -> None:
+    states, places = planted().states, fits["tsne"].places
+    settings: dict[str, Any] = {"neighbors": "exact", "negative_gradient_method": "bh"}
+    theirs = np.asarray(TSNE(2, 30, initialization="pca", random_state=0, **settings).fit(states))
+    offsets = np.abs(places - places.mean(axis=0)) - np.abs(theirs - theirs.mean(axis=0))
     np.testing.assert_allclose(offsets, 0, atol=1e-3)
     scikit = manifold.TSNE(perplexity=30, random_state=0).fit_transform(states)
-    assert manifold.trustworthiness(states, tsne.places, n_neighbors=15) == pytest.approx(
-        manifold.trustworthiness(states, scikit, n_neighbors=15), abs=0.02
+    kept, expected = (
+        manifold.trustworthiness(states, found, n_neighbors=15) for found in (places, scikit)
     )
+    assert kept == pytest.approx(expected, abs=0.02)
+    trust = fits["tsne"].trust
+    assert trust["stability"] > 3 * trust["stability_by_chance"]
+    assert trust["trustworthiness"] > 0.8
+    placed, new = placer(fits["tsne"]), planted(30, seed=2).states
+    np.testing.assert_allclose(placed(new)[:5], placed(new[:5]), atol=1e-3)  # whoever is beside it
+    assert placed(new[:0]).shape == (0, 2)
 
 
-def test_fits_that_were_cut_short_are_gone_on_with(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun: list[int] = []
-
-    def embed(
-        stages: Sequence[fitting.Float32], dims: int, breadth: float, seed: int, random_start: bool
-    ) -> Sequence[fitting.Float32]:
-        begun.append(seed)
-        if len(begun) == 3:
-            raise KeyboardInterrupt
-        return [states[:, seed : seed + dims] for states in stages]
-
-    monkeypatch.setattr(fitting, "fit_tsne", embed)
-    with pytest.raises(KeyboardInterrupt):
-        fit_sample(planted(), "tsne", refits=3, parts=tmp_path / "parts")
-    found = fit_sample(planted(), "tsne", refits=3, parts=tmp_path / "parts")
-    assert begun == [0, 1, 2, 2, 3]
-    np.testing.assert_array_equal(
-        found.stability, fit_sample(planted(), "tsne", refits=3).stability
-    )
-    assert not (tmp_path / "parts").exists()
-
-
-def test_refits_of_a_formula_are_gone_on_with(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun: list[int] = []
-    fit_pca = fitting.fit_pca
-
-    def fit(states: fitting.Float32, dims: int) -> Any:
-        begun.append(len(states))
-        if len(begun) == 3:
-            raise KeyboardInterrupt
-        return fit_pca(states, dims)
-
-    monkeypatch.setattr(fitting, "fit_pca", fit)
-    with pytest.raises(KeyboardInterrupt):
-        fit_sample(planted(), "pca", refits=3, parts=tmp_path / "parts")
-    found = fit_sample(planted(), "pca", refits=3, parts=tmp_path / "parts")
-    assert (
-        len(begun) == 6
-    )  # the formula itself twice, its refits once each but for the one that was cut short
-    np.testing.assert_array_equal(found.stability, fit_sample(planted(), "pca", refits=3).stability)
-
-
-def test_umap_is_umap_learns(umap: SavedEmbedding) -> None:
-    theirs = mapper(2, 15, 0, "spectral", None).fit_transform(planted().states)
-    np.testing.assert_allclose(
-        np.abs(umap.places - umap.places.mean(axis=0)),
-        np.abs(theirs - theirs.mean(axis=0)),
-        atol=1e-4,
-    )
+def test_umap_is_umap_learns(fits: dict[str, SavedEmbedding]) -> None:
+    umap, theirs = fits["umap"], mapper(2, 15, 0, "spectral", None).fit_transform(planted().states)
+    found, expected = (np.abs(x - x.mean(axis=0)) for x in (umap.places, theirs))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
     assert np.isnan(umap.stability).all()
     assert "stability" not in umap.trust
 
 
-@pytest.mark.parametrize("method", ["tsne", "umap"])
+@pytest.mark.parametrize("name", FITS)
 def test_clusters_stay_apart_and_new_points_fall_into_their_own(
-    method: str, request: pytest.FixtureRequest, tmp_path: Path
+    name: str, fits: dict[str, SavedEmbedding], tmp_path: Path
 ) -> None:
-    request.getfixturevalue(method).save(tmp_path / "space.json")
+    fits[name].save(tmp_path / "space.json")
     projection = load_embedding(tmp_path / "space.json")  # nothing but the file is needed
+    assert projection.dims == FITS[name].dims
     places = projection.places
     apart = np.linalg.norm(places[:, None] - places[None], axis=2)
     np.fill_diagonal(apart, np.inf)
     assert (projection.situations[apart.argmin(axis=1)] == projection.situations).all()
     new = planted(90, seed=1)
-    np.testing.assert_array_equal(
-        nearest_situation(projection, place(projection, new.states)), new.situations
-    )
-
-
-@pytest.mark.parametrize("method", ["tsne", "umap"])
-def test_states_that_were_fitted_on_are_placed_near_their_own_places_and_their_neighbours_too(
-    method: str, request: pytest.FixtureRequest
-) -> None:
-    projection: SavedEmbedding = request.getfixturevalue(method)
-    placed = placer(projection)
+    assert (nearest_situation(projection, new.states) == new.situations).all()
+    placed = placer(projection)  # states of the fit, and close to these, lie near their places
     size = np.linalg.norm(projection.places.std(axis=0))
     nudge = np.random.default_rng(0).normal(0, 0.01, projection.reference.shape).astype(np.float32)
     for states in (projection.reference, projection.reference + nudge):
         distances = np.linalg.norm(placed(states) - projection.places, axis=1)
         assert np.median(distances) < 0.1 * size  # clusters lie about 2 apart
         assert np.mean(distances < 0.25 * size) > 0.95
-
-
-def test_the_place_of_a_state_does_not_depend_on_the_others_placed_with_it(
-    tsne: SavedEmbedding,
-) -> None:
-    placed, new = placer(tsne), planted(30, seed=2).states
-    np.testing.assert_allclose(placed(new)[:5], placed(new[:5]), atol=1e-3)
-    assert placed(new[:0]).shape == (0, 2)
-
-
-def test_tsne_can_be_fitted_and_placed_in_three_dimensions() -> None:
-    projection = fit_sample(planted(60), "tsne", dims=3, refits=0)
-    assert projection.dims == 3
-    new = planted(30, seed=1)
-    np.testing.assert_array_equal(
-        nearest_situation(projection, place(projection, new.states)), new.situations
-    )
-
-
-def test_clusters_survive_another_random_start_better_than_chance(tsne: SavedEmbedding) -> None:
-    assert tsne.trust["stability"] > 3 * tsne.trust["stability_by_chance"]
-    assert tsne.trust["trustworthiness"] > 0.8
-
-
-@pytest.mark.parametrize("method", ["tsne", "umap"])
-def test_states_of_another_width_are_refused(method: str, request: pytest.FixtureRequest) -> None:
     with pytest.raises(ConfigError, match=r"expected states \(N, 12\)"):
-        place(request.getfixturevalue(method), np.zeros((3, 5), np.float32))
+        placed(np.zeros((3, 5), np.float32))
 
 
-# ---- formulas ----
+def test_fits_that_were_cut_short_are_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def cut(fit: Any) -> Any:
+        def cut_short(*given: Any) -> Any:
+            calls.append(len(calls))
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            return fit(*given)
+
+        return cut_short
+
+    monkeypatch.setattr(fitting, "fit_pca", cut(fitting.fit_pca))
+    tsne = cut(lambda stages, dims, _, seed, __: [stages[0][:, seed : seed + dims]])
+    monkeypatch.setattr(fitting.embed, "fit_tsne", tsne)
+    for method, in_all in (("tsne", 5), ("pca", 6)):  # of pca the first fit is made twice
+        how = Fit(method, refits=3)
+        with pytest.raises(KeyboardInterrupt):
+            fit_sample(planted(), how, tmp_path / "parts")
+        found = fit_sample(planted(), how, tmp_path / "parts")
+        assert len(calls) == in_all
+        np.testing.assert_array_equal(found.stability, fit_sample(planted(), how).stability)
+        assert not (tmp_path / "parts").exists()
+        calls.clear()
 
 
 def test_a_plane_that_is_there_is_stable_and_one_of_noise_is_not() -> None:
     rng = np.random.default_rng(0)
     situations, dialogues = np.full(1500, "other"), np.arange(1500) % 10
     noise = rng.normal(size=(1500, 40)).astype(np.float32)
-    sheet = noise * np.where(
-        np.arange(40) < 2, [8.0 if axis == 0 else 5.0 for axis in range(40)], 0.05
-    ).astype(np.float32)
-    real = fit_sample(Sample(sheet, situations, dialogues), "pca")
-    chance = fit_sample(Sample(noise, situations, dialogues), "pca")
-    assert real.trust["stability"] > 0.95
-    assert real.trust["unstable"] < 0.01
-    assert chance.trust["stability"] < 0.2
-    assert chance.trust["unstable"] > 0.95
-    assert real.trust["stability_by_chance"] == pytest.approx(15 / 1499)
-
-
-def test_directions_are_turned_so_that_speaking_lies_to_the_right() -> None:
-    for flip in (1, -1):
-        sample = planted()
-        projection = fit_sample(
-            Sample(flip * sample.states, sample.situations, sample.dialogues), "pca", refits=0
-        )
-        assert projection.landmarks["speaking"][0] > projection.landmarks["listening"][0]
-        speaking = projection.project(flip * sample.states[sample.situations == "speaking"])
-        np.testing.assert_allclose(
-            projection.landmarks["speaking"], speaking.mean(axis=0), atol=1e-3
-        )
-
-
-def test_a_formula_keeps_a_sample_of_its_places_with_rare_situations_in_it() -> None:
-    sample = planted(3000)
-    sample.situations[:20] = "done"
-    projection = fit_sample(sample, "pca", refits=1)
-    assert (
-        len(projection.places)
-        == len(projection.situations)
-        == len(projection.stability)
-        == fitting.BACKGROUND
+    sheet = noise * np.array([8.0, 5.0] + 38 * [0.05], np.float32)
+    real, chance = (
+        fit_sample(Sample(states, situations, dialogues), Fit("pca")).trust
+        for states in (sheet, noise)
     )
-    assert (projection.situations == "done").sum() > 3 * fitting.BACKGROUND * 20 / 3000
-    everywhere = projection.project(sample.states)
-    inside = ((everywhere >= projection.low) & (everywhere <= projection.high)).mean(axis=0)
+    assert real["stability"] > 0.95
+    assert real["unstable"] < 0.01
+    assert chance["stability"] < 0.2
+    assert chance["unstable"] > 0.95
+    assert real["stability_by_chance"] == pytest.approx(15 / 1499)
+
+
+@pytest.mark.parametrize("flip", [1, -1])
+def test_a_formula_keeps_rare_situations_and_has_speaking_to_the_right(flip: int) -> None:
+    sample, kept = replace(planted(3000), states=flip * planted(3000).states), fitting.BACKGROUND
+    sample.situations[:20] = "done"
+    found = fit_sample(sample, Fit("pca", refits=1))
+    marks, speaking = found.landmarks, sample.situations == "speaking"
+    assert marks["speaking"][0] > marks["listening"][0]
+    expected = found.project(sample.states[speaking]).mean(axis=0)
+    np.testing.assert_allclose(marks["speaking"], expected, atol=1e-3)
+    assert len(found.places) == len(found.situations) == len(found.stability) == kept
+    assert (found.situations == "done").sum() > 3 * kept * 20 / 3000
+    everywhere = found.project(sample.states)
+    inside = ((everywhere >= found.low) & (everywhere <= found.high)).mean(axis=0)
     np.testing.assert_allclose(inside, 0.99, atol=0.005)
-
-
-# ---- collections ----
 
 
 @pytest.mark.parametrize(
     ("method", "layer", "dims"),
-    [
-        ("pca", "latent", 2),
-        ("pca", "latent_speaker", 3),
-        ("plane", "latent", 2),
-        ("autoencoder", "latent", 3),
-    ],
+    [("pca", "latent_speaker", 3), ("plane", "latent", 2), ("autoencoder", "latent", 3)],
 )
 def test_a_projection_of_a_collection_names_the_network_and_what_it_was_fitted_on(
     method: str, layer: str, dims: int, tiny_collection: Collection, tmp_path: Path
 ) -> None:
-    projection = fit_projection(
-        tiny_collection, method, layer=layer, dims=dims, points=300, refits=1
-    )
-    assert (projection.model, projection.weights_sha256) == (
-        tiny_collection.about.model,
-        tiny_collection.about.weights_sha256,
-    )
-    assert (projection.method, projection.layer, projection.dims) == (method, layer, dims)
-    assert projection.width == tiny_collection.about.sizes[layer]
+    about = tiny_collection.about
+    options: dict[str, Any] = {"dims": dims, "points": 300, "refits": 1}
+    projection = fit_projection(tiny_collection, method, layer=layer, **options)
+    named = (projection.model, projection.weights_sha256, projection.method, projection.layer)
+    assert named == (about.model, about.weights_sha256, method, layer)
+    assert (projection.dims, projection.width) == (dims, about.sizes[layer])
     assert projection.settings["dialogues"] == 3
     assert "from 3 dialogues (1.0 minutes)" in projection.about
     assert {"trustworthiness", "continuity", "stability", "unstable"} <= set(projection.trust)
@@ -272,60 +188,40 @@ def test_a_projection_of_a_collection_names_the_network_and_what_it_was_fitted_o
     np.testing.assert_array_equal(place(again, states), projection.project(states))
 
 
-def test_the_same_seed_gives_the_same_projection_and_another_seed_other_points(
-    tiny_collection: Collection,
-) -> None:
+def test_only_the_same_seed_gives_the_same_projection(tiny_collection: Collection) -> None:
     first, again, other = (
         fit_projection(tiny_collection, "tsne", points=60, refits=0, seed=seed)
         for seed in (3, 3, 4)
     )
     np.testing.assert_array_equal(first.places, again.places)
-    assert first.reference.shape != other.reference.shape or not np.array_equal(
-        first.reference, other.reference
-    )
-    assert first.settings["perplexity"] == pytest.approx(
-        (len(first.places) - 1) / 3
-    )  # no more than so few points allow
+    assert not np.array_equal(first.reference, other.reference)
+    most = (len(first.places) - 1) / 3  # no more than so few points allow
+    assert first.settings["perplexity"] == pytest.approx(most)
 
 
-def test_a_view_without_a_file_shows_principal_components_of_a_network_that_is_not_bundled(
-    tiny_collection: Collection,
+def test_a_view_without_a_file_shows_the_bundled_plane_or_else_principal_components(
+    tiny_collection: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     projection = projection_for(tiny_collection, None)
     assert (projection.method, projection.layer, projection.dims) == ("pca", "latent", 2)
-    assert projection_for(tiny_collection, None, "latent_speaker", 3).dims == 3
-
-
-def test_a_view_of_the_bundled_network_shows_the_bundled_plane(
-    tiny_collection: Collection, monkeypatch: pytest.MonkeyPatch
-) -> None:
     plane = fit_projection(tiny_collection, "plane", refits=0)
     monkeypatch.setattr(fitting, "load_embedding", lambda path=None: plane)
     assert projection_for(tiny_collection, None) is plane
     assert projection_for(tiny_collection, None, "latent_speaker").method == "pca"
-    assert projection_for(tiny_collection, None, dims=3).method == "pca"
+    deep = projection_for(tiny_collection, None, dims=3)
+    assert (deep.method, deep.dims) == ("pca", 3)
 
 
-def test_a_file_is_shown_if_it_is_of_the_same_network_and_refused_otherwise(
-    tiny_collection: Collection, tmp_path: Path
-) -> None:
-    fit_projection(tiny_collection, "pca", layer="latent_speaker", refits=0).save(
-        tmp_path / "ours.json"
-    )
-    assert projection_for(tiny_collection, tmp_path / "ours.json").layer == "latent_speaker"
-    load_embedding().save(tmp_path / "bundled.json")
-    with pytest.raises(
-        ConfigError, match=r"bundled\.json: expected a projection of tiny .* got one of turnstream"
-    ):
-        projection_for(tiny_collection, tmp_path / "bundled.json")
-    text = (tmp_path / "ours.json").read_text().replace('"latent_speaker"', '"latent"')
-    (tmp_path / "width.json").write_text(text)
-    with pytest.raises(
-        ConfigError,
-        match=r"width\.json: expected a projection of a layer with these values, .*got 12 of "
-        r"'latent'",
-    ):
-        projection_for(tiny_collection, tmp_path / "width.json")
+def test_a_file_of_another_network_is_refused(tiny_collection: Collection, tmp_path: Path) -> None:
+    ours, bundled, width = (tmp_path / f"{name}.json" for name in ("ours", "bundled", "width"))
+    fit_projection(tiny_collection, "pca", layer="latent_speaker", refits=0).save(ours)
+    assert projection_for(tiny_collection, ours).layer == "latent_speaker"
+    load_embedding().save(bundled)
+    with pytest.raises(ConfigError, match=r"bundled\.json: .* of tiny .* got one of turnstream"):
+        projection_for(tiny_collection, bundled)
+    width.write_text(ours.read_text().replace('"latent_speaker"', '"latent"'))
+    with pytest.raises(ConfigError, match=r"width\.json: .* of a layer with .* 12 of 'latent'"):
+        projection_for(tiny_collection, width)
 
 
 @pytest.mark.parametrize(
@@ -349,21 +245,15 @@ def test_what_cannot_be_fitted_is_refused_before_any_work(
         fit_projection(tiny_collection, method, **options)  # pyright: ignore[reportArgumentType]
 
 
-def test_too_few_states_are_refused() -> None:
-    with pytest.raises(
-        ConfigError, match="expected at least 50 frames to fit a projection on, got 40"
-    ):
-        fit_sample(planted(40), "pca")
+def test_too_few_states_or_values_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"expected at least 50 frames .* on, got 40"):
+        fit_sample(planted(40), Fit("pca"))
+    flat = replace(planted(), states=planted().states[:, :2])
+    with pytest.raises(ConfigError, match=r"expected states of more than 2 values .*, got 2"):
+        fit_sample(flat, Fit("plane"))
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
-    code = (
-        "import sys, turnstream.models.latents.space.place; "
-        "print({'sklearn', 'umap', 'openTSNE', 'matplotlib'} & set(sys.modules))"
-    )
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        == "set()"
-    )
+    heavy = "{'sklearn', 'umap', 'openTSNE', 'matplotlib'} & set(sys.modules)"
+    code = f"import sys, turnstream.models.latents.space.place; assert not ({heavy})"
+    subprocess.run([sys.executable, "-c", code], check=True)

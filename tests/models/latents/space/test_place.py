@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,49 +28,18 @@ def test_every_frame_and_speaker_is_where_the_projection_puts_it(
     suffix: str, tiny_collection: Collection, pca: SavedEmbedding, tmp_path: Path
 ) -> None:
     view = place_collection(tiny_collection, pca, tmp_path / f"places{suffix}")
-    table = (
-        pd.read_csv(view.path, dtype={"dialogue": str})
-        if suffix == ".csv"
-        else pd.read_parquet(view.path)
-    )
-    assert list(table.columns) == [
-        "dialogue",
-        "speaker",
-        "frame",
-        "time_s",
-        "situation",
-        "x",
-        "y",
-        "z",
-    ]
+    read: Any = pd.read_csv if suffix == ".csv" else pd.read_parquet
+    table, known = read(view.path), ["dialogue", "speaker", "frame", "time_s", "situation"]
+    assert list(table.columns) == [*known, "x", "y", "z"]
     assert len(table) == 3 * 1000 * 2
-    assert "6000 places" in view.caption
     for number, (name, rows) in enumerate(table.groupby("dialogue", sort=False)):
-        assert name == tiny_collection.dialogues[number].id
-        found = tiny_collection.frames(number, ["latent", "situation", "time_s"])
-        np.testing.assert_allclose(
-            rows[["x", "y", "z"]].to_numpy().reshape(1000, 2, 3),
-            pca.project(found["latent"]),
-            atol=1e-5,
-        )
-        np.testing.assert_array_equal(
-            rows["situation"].to_numpy().astype(str).reshape(1000, 2), found["situation"]
-        )
-        np.testing.assert_allclose(rows["time_s"].to_numpy().reshape(1000, 2), found["time_s"])
-        assert rows["speaker"].tolist()[:4] == [0, 1, 0, 1]
+        assert str(name) == tiny_collection.dialogues[number].id
+        found = tiny_collection.frames(number, ["latent", *known[1:]])
+        expected = pca.project(found["latent"]).reshape(2000, 3)
+        np.testing.assert_allclose(rows[["x", "y", "z"]].to_numpy(), expected, atol=1e-5)
+        for column in known[1:]:
+            np.testing.assert_array_equal(rows[column], found[column].reshape(2000))
     assert [path.name for path in tmp_path.iterdir()] == [view.path.name]
-
-
-def test_only_every_nth_frame_of_what_has_no_formula(
-    tiny_collection: Collection, tmp_path: Path
-) -> None:
-    tsne = fit_projection(tiny_collection, "tsne", points=60, refits=0)
-    table = pd.read_parquet(
-        place_collection(tiny_collection, tsne, tmp_path / "places.parquet", every=100).path
-    )
-    assert table["frame"].unique().tolist() == list(range(0, 1000, 100))
-    assert len(table) == 3 * 10 * 2
-    assert np.isfinite(table[["x", "y"]].to_numpy()).all()
 
 
 def test_work_that_was_cut_short_is_gone_on_with(
@@ -78,54 +48,36 @@ def test_work_that_was_cut_short_is_gone_on_with(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    calls = []
+    calls: list[int] = []
 
-    def cut_short(projection: SavedEmbedding, after: int) -> object:
-        def placed(states: np.ndarray) -> np.ndarray:
-            calls.append(len(states))
-            if len(calls) == after:
-                raise KeyboardInterrupt
-            return placer(projection)(states)
+    def placed(states: np.ndarray) -> np.ndarray:
+        calls.append(len(states))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return placer(pca)(states)
 
-        return placed
-
-    monkeypatch.setattr(place, "placer", lambda projection: cut_short(projection, 2))
+    monkeypatch.setattr(place, "placer", lambda projection: placed)
     with pytest.raises(KeyboardInterrupt):
         place_collection(tiny_collection, pca, tmp_path / "places.csv")
     assert not (tmp_path / "places.csv").exists()
-    assert len(calls) == 2
-    monkeypatch.setattr(place, "placer", lambda projection: cut_short(projection, 0))
     view = place_collection(tiny_collection, pca, tmp_path / "places.csv")
     assert len(calls) == 4  # the first dialogue was there already
     whole = place_collection(tiny_collection, pca, tmp_path / "again.csv")
     assert view.path.read_text() == whole.path.read_text()
 
 
-def test_the_command_places_in_a_saved_projection(
-    tiny_collection: Collection,
-    pca: SavedEmbedding,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+def test_the_command_places_every_nth_frame_of_what_has_no_formula(
+    tiny_collection: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pca.save(tmp_path / "space.json")
-    words = [
-        "latents",
-        "place",
-        tiny_collection.folder,
-        "--embedding",
-        tmp_path / "space.json",
-        "--out",
-        tmp_path / "places.csv",
-        "--every",
-        10,
-    ]
-    assert main([str(word) for word in words]) == 0
-    assert "600 places, of every 10th frame" in capsys.readouterr().out
-    assert len(pd.read_csv(tmp_path / "places.csv")) == 600
-
-
-def test_less_than_every_frame_is_refused(
-    tiny_collection: Collection, pca: SavedEmbedding, tmp_path: Path
-) -> None:
+    tsne = fit_projection(tiny_collection, "tsne", points=60, refits=0)
+    space, out = tmp_path / "space.json", tmp_path / "places.csv"
+    tsne.save(space)
+    words = [tiny_collection.folder, "--embedding", space, "--out", out, "--every", 100]
+    assert main(["latents", "place", *map(str, words)]) == 0
+    assert "60 places, of every 100th frame" in capsys.readouterr().out
+    table = pd.read_csv(out)
+    assert table["frame"].unique().tolist() == list(range(0, 1000, 100))
+    assert len(table) == 3 * 10 * 2
+    assert np.isfinite(table[["x", "y"]].to_numpy()).all()
     with pytest.raises(ConfigError, match="got every 0"):
-        place_collection(tiny_collection, pca, tmp_path / "places.csv", every=0)
+        place_collection(tiny_collection, tsne, out, every=0)
