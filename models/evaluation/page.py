@@ -42,7 +42,7 @@ body { background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sa
 max-width: 1080px; margin: 2em auto; padding: 0 1em }
 h1, h2 { font-weight: 600; line-height: 1.2 } h2 { margin-top: 2.2em }
 figure { margin: 1.5em 0 } figure img { max-width: 100%; height: auto } \
-figcaption, .note { color: var(--soft); font-size: 0.92em; max-width: 46em }
+figcaption, .note { color: var(--soft); font-size: 0.92em; max-width: 46em; white-space: pre-line }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); \
 gap: 0 2em; align-items: start }
 .wide { overflow-x: auto } \

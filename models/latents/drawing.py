@@ -39,8 +39,8 @@ def states_image(
 
 
 def listed(figures: Mapping[str, str]) -> str:
-    """Return figures in one line, to stand under a sentence that says what they are."""
-    return "; ".join(f"{name}: {value}" for name, value in figures.items() if value) + "."
+    """Return figures, a line each, to stand under a sentence that says what they are."""
+    return "\n" + "".join(f"{name}: {value}\n" for name, value in figures.items() if value)
 
 
 def many(count: int, thing: str) -> str:

@@ -93,5 +93,5 @@ def check_files(args: argparse.Namespace, *suffixes: str) -> None:
 def shown(*views: View) -> int:
     """Print what views show and where they are; return the exit status."""
     for view in views:
-        print(f"{view.caption}\n{view.path}")
+        print(*(line.strip() for line in view.caption.splitlines()), view.path, sep="\n")
     return 0

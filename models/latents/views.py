@@ -74,7 +74,8 @@ def picture(
     """
     from matplotlib.figure import Figure  # not pyplot: no display, no global state
 
-    words = "\n".join(textwrap.wrap(caption, round(size[0] * CAPTION_CHARACTERS_PER_INCH)))
+    width = round(size[0] * CAPTION_CHARACTERS_PER_INCH)
+    words = "\n".join(part for line in caption.splitlines() for part in textwrap.wrap(line, width))
     below = 0.16 * (words.count("\n") + 1) + 0.25
     height = size[1] + below
     look: dict[str, Any] = {"fontsize": CAPTION_SIZE, "va": "top", "ha": "left", "linespacing": 1.3}

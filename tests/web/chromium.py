@@ -134,12 +134,15 @@ class Tab:
 
     async def click(self, selector: str) -> None:
         """Click on an element with the mouse, as a user does."""
-        box = await self.value(
+        middle = (
             f"(() => {{ const e = document.querySelector({json.dumps(selector)}); "
             "e.scrollIntoView({block: 'center'});"
             " const r = e.getBoundingClientRect(); "
             "return [r.x + r.width / 2, r.y + r.height / 2]; })()"
         )
+        before, box = None, await self.value(middle)
+        while before != box:  # the page may still be laid out
+            before, box = box, await self.value(middle)
         for kind in ("mousePressed", "mouseReleased"):
             await self.call(
                 "Input.dispatchMouseEvent",

@@ -158,6 +158,7 @@ async def test_what_the_tab_predicts_on_a_recording_is_what_python_predicts(
 ) -> None:
     await open_page(tab, inner_address)
     await tab.click("input[name=preset][value=fast] + span")
+    assert await tab.value("document.querySelector('input[name=preset]:checked').value") == "fast"
     await tab.drop(recording(46.8, 52.8, (0, 1), after_s=1.5))
     await status_is(tab, "The recording has ended")
     wav = base64.b64decode(await tab.value(f"{SAVED}('#save-sound')"))

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ....stream.errors import ConfigError
 from ...dialogues.loading import load_texts
-from ...evaluation.page import STYLE
+from ...evaluation.page import html_page
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import Collection
 from ..drawing import listed, many
@@ -173,8 +173,5 @@ def _page(title: str, caption: str, words: Sequence[Word]) -> str:
             colour, told = to_hex(colours((word.value + 1) / 2)), html.escape(word.text)
             when = f"{word.value:+.2f} at {word.begin_s:.2f} s"
             lines.append(f'<span style="background: {colour}" title="{when}">{told}</span>')
-    title, style = html.escape(title), f"<style>{STYLE}{LOOKS}</style>"
-    head = f'<head><meta charset="utf-8"><title>{title}</title>{style}</head>'
-    text = "\n".join(lines)
-    body = f'<h1>{title}</h1><p class="note">{html.escape(caption)}</p>{text}'
-    return f'<!doctype html><html lang="en">{head}<body>{body}</body></html>\n'
+    above = f'<h1>{html.escape(title)}</h1><p class="note">{html.escape(caption)}</p>'
+    return html_page(title, above + "\n".join(lines), LOOKS)

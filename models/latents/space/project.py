@@ -6,6 +6,7 @@ turnstream latents project COLLECTION --method tsne --layer latent --out space.j
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ....stream.saved_embedding import METHODS, SavedEmbedding
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import Collection
 from ..moments import SITUATIONS
-from ..options import add_layer, add_out, add_seed, option
+from ..options import add_layer, add_out, add_seed, option, shown
 from ..parts import parts_beside
 from ..quality import quality_of
 from ..views import View, check_suffix
@@ -51,8 +52,7 @@ def main(args: argparse.Namespace) -> int:
     options = {name: getattr(args, name) for name in OPTIONS}
     with opened_collection(args.source, args.model) as collection:
         view = project(collection, args.method, args.out, args.plot, **options)
-    print(f"{view.caption}\n{args.out}" + (f"\n{args.plot}" if args.plot else ""))
-    return 0
+    return shown(replace(view, path=args.out), *([replace(view, caption="")] if args.plot else []))
 
 
 def project(
