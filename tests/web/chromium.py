@@ -135,10 +135,11 @@ class Tab:
     async def click(self, selector: str) -> None:
         """Click on an element with the mouse, as a user does."""
         middle = (
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); "
-            "e.scrollIntoView({block: 'center'});"
-            " const r = e.getBoundingClientRect(); "
-            "return [r.x + r.width / 2, r.y + r.height / 2]; })()"
+            "new Promise((done) => requestAnimationFrame(() => {"
+            f" const e = document.querySelector({json.dumps(selector)});"
+            " e.scrollIntoView({block: 'center'});"
+            " const r = e.getBoundingClientRect();"
+            " done([r.x + r.width / 2, r.y + r.height / 2]); }))"
         )
         before, box = None, await self.value(middle)
         while before != box:  # the page may still be laid out

@@ -219,7 +219,7 @@ def saturation_in_words(found: Saturation, name: str) -> str:
         "dotted line it is always one or the other; in the corner at 0 it is never saturated. Of "
         f"the state h the same is counted beyond -{STATE} and {STATE}. Below: how all values are "
         "distributed. Medians over units, and in brackets how many are so for "
-        f"{MOSTLY * 100:.0f} % of the time or more: {listed(figures)}"
+        f"{MOSTLY * 100:.0f} % of the time or more:{listed(figures)}"
     )
 
 

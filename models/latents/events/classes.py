@@ -115,7 +115,7 @@ def view_classes(
         "dialogues, with 95 % intervals over dialogues; filled where the interval lies on one side "
         "of 0. Of shifts alone, holds alone and silences of one length a difference also says how "
         "often each expects a shift. "
-        f"Nats by which the network is better: {listed(figures)} "
+        f"Nats by which the network is better:{listed(figures)} "
         f"{measure_quality(said, happened, number, readings.speaker).in_words()}"
     )
     with picture(out, title, caption, (9.0, 0.34 * len(found) + 1.2)) as panel:

@@ -70,10 +70,10 @@ def test_in_noise_no_unit_is_said_to_track_anything(tmp_path: Path, shifts: int)
     chosen = leading_units(search, 14)
     assert [unit.tracks for unit in chosen] == [NOTHING] * 14
     caption = cell_page(noise, out, search=search).caption
-    assert f"{chosen[0].name}: tracks nothing that was searched for;" in caption
+    assert f"{chosen[0].name}: tracks nothing that was searched for" in caption
     assert "There is no sound" in caption
     # Nothing was searched:
-    assert "latent:4: was asked for;" in cell_page(noise, out, unit=Unit("latent", 4)).caption
+    assert "latent:4: was asked for" in cell_page(noise, out, unit=Unit("latent", 4)).caption
 
 
 def test_a_unit_that_was_asked_for_is_said_to_track_what_a_search_found(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_the_command_draws_a_unit_and_says_how_it_moves(
     said, columns = capsys.readouterr().out, tiny_collection.frames(1, ["latent", "speaking"])
     mean = columns["latent"][200:600, :, 4][columns["speaking"][200:600]].mean()
     assert "4.0 to 12.0 s of 1." in said
-    assert f"shown: the state h; mean while its speaker speaks: {mean:+.2f};" in said
+    assert f"shown: the state h\nmean while its speaker speaks: {mean:+.2f}" in said
     assert (tmp_path / "cell.png").stat().st_size > 20_000
 
 

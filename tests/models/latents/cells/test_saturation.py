@@ -104,7 +104,7 @@ def test_a_network_without_gates_shows_its_states(tiny_manifest: Path, tmp_path:
     assert [(shares.layer, shares.gate) for shares in found.gates] == [("latent", "h")]
     view = draw_saturation(found, tmp_path / "gates.png")
     assert "without gates: this network (none and rnn), so only its states" in view.caption
-    assert "linear, with nothing to count: latent_speaker;" in view.caption
+    assert "linear, with nothing to count: latent_speaker\n" in view.caption
     with pytest.raises(ConfigError, match="expected a recurrent network, got one whose layers"):
         gate_saturation(network(("none", 6), ("none", 5)), dialogues)
 
@@ -115,7 +115,7 @@ def test_words_count_the_units_that_hardly_gate() -> None:
     kinds = {"latent_speaker": "none", "latent": "gru"}
     words = saturation_in_words(Saturation((shares,), kinds, 6000, 1, 50.0), "a network")
     assert "over 1 dialogue (1.0 minutes, both speakers)" in words
-    assert "latent (GRU), 3 units: update 20.0 % left (1) and under 0.1 % right (0);" in words
+    assert "latent (GRU), 3 units: update 20.0 % left (1) and under 0.1 % right (0)\n" in words
 
 
 def test_the_command_writes_a_picture_and_a_row_for_each_unit(

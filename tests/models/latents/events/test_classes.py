@@ -61,7 +61,7 @@ def test_command_draws_and_writes(
     out, table = tmp_path / "classes.png", tmp_path / "classes.csv"
     given = ["--out", str(out), "--csv", str(table), "--model", str(tiny_checkpoint)]
     assert main(["latents", "classes", str(tiny_collection.folder), *given]) == 0
-    assert "Nats by which the network is better: all: " in capsys.readouterr().out
+    assert "Nats by which the network is better:\nall: " in capsys.readouterr().out
     assert out.stat().st_size > 10_000
     header, everything, *_ = table.read_text().splitlines()
     assert header == "class,moments,network,baseline,better,better_low,better_high"

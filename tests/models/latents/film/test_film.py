@@ -112,7 +112,7 @@ def test_the_caption_counts_what_is_in_the_part(made: View, tiny_collection: Col
         if event.number == 0 and event.start_s < 8.5 and event.end_s > 6.5
     ]
     right = f"{int(shift.correct or 0)} of 1 predicted right 0.25 s into the silence"
-    assert f"shifts: 1, {right}; holds: 0; " in made.caption
+    assert f"shifts: 1, {right}\nholds: 0\n" in made.caption
     assert "first recurrent layer, principal components of the last layer" in made.caption
 
 
@@ -297,7 +297,7 @@ def test_the_command_makes_a_film_of_a_named_dialogue(
     out, part = tmp_path / "film.mp4", {"dialogue": "1", "start": 4.0, "end": 4.5}
     assert command(tiny_collection.folder, out, **part, fps=10, height=HEIGHT) == 0
     assert out.is_file()
-    assert "network: tiny; dialogue: 1, 0:04 to 0:04" in capsys.readouterr().out
+    assert "network: tiny\ndialogue: 1, 0:04 to 0:04" in capsys.readouterr().out
 
 
 def test_times_are_written_as_minutes_and_seconds() -> None:

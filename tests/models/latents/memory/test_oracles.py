@@ -134,8 +134,8 @@ def test_words_are_asked_only_where_there_is_text(
 @pytest.mark.parametrize(
     ("dialogues", "ways", "lacking"),
     [
-        (1, 4, "one dialogue leaves none to fit on."),
-        (3, 5, "the dialogues that some would be fitted on have only shifts or only holds."),
+        (1, 4, "one dialogue leaves none to fit on"),
+        (3, 5, "the dialogues that some would be fitted on have only shifts or only holds"),
     ],
 )
 def test_oracles_that_cannot_be_fitted_are_left_out(
@@ -154,10 +154,10 @@ def test_words_are_not_said_to_be_unknown_where_some_dialogues_have_them(
     tiny_collection: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = asked_of(silences(3), words=False)
-    left_out = "left out: words, known of only some of the dialogues."
+    left_out = "left out: words, known of only some of the dialogues"
     assert left_out in describe(asked, tiny_collection)
     monkeypatch.setattr(tiny_collection, "events", lambda *_: [])
-    assert "left out: words, which nobody knows." in describe(asked, tiny_collection)
+    assert "left out: words, which nobody knows" in describe(asked, tiny_collection)
 
 
 def test_command_draws_and_saves(latents: Run, tiny_collection: Collection, tmp_path: Path) -> None:
