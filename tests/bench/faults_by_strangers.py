@@ -36,7 +36,7 @@ STRANGERS = 50  # connections that send nothing, or a byte now and then
 def flood(material: SimulationData) -> Fault:
     """More connections at once than the server admits; the session before them continues."""
     places = 64
-    with served("--max-sessions", str(places)) as server:
+    with served("--max-sessions", str(places), "--no-pause-model") as server:
         before = RawStream(server.port, "latents=final")
         before.send(material.chunk(0, 0))
         began_s, answers, selector = (
