@@ -95,7 +95,8 @@ def _calibration_error(system: SystemFigures, part: str) -> str:
     if system.calibration is None:
         return NOTHING
     found: Calibration = getattr(system.calibration, part)
-    return f"{shown(found.error)}, by chance {found.by_chance:.2f}"
+    error = shown(found.error)
+    return error if error == NOTHING else f"{error}, by chance {found.by_chance:.2f}"
 
 
 def _folds(evaluation: Evaluation) -> str:

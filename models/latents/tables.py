@@ -95,7 +95,7 @@ def blocks(path: Path, names: Sequence[str] | None = None) -> Iterator[Any]:
     if path.suffix not in readers:
         raise ConfigError(f"{expected} {str(path)!r}")
     try:
-        for table in readers[path.suffix](path):
+        for table in readers[path.suffix](path, names):
             yield table if names is None else table.select(list(names))
     except UNREADABLE as error:
         raise ConfigError(f"{path}: {expected}: {error}") from None
@@ -168,26 +168,28 @@ def write_json(path: Path, value: Any) -> None:
     path.write_bytes(msgspec.json.format(encoded, indent=1) + b"\n")
 
 
-def _csv_blocks(path: Path) -> Iterator[Any]:
+def _csv_blocks(path: Path, some: Sequence[str] | None) -> Iterator[Any]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         names = next(csv.reader(file), [])
     kinds = dict.fromkeys(names, pa.string())
     read, parse = pv.ReadOptions(block_size=BLOCK_BYTES), pv.ParseOptions(newlines_in_values=True)
-    convert = pv.ConvertOptions(column_types=kinds, null_values=EMPTY, strings_can_be_null=True)
+    convert = pv.ConvertOptions(
+        column_types=kinds, null_values=EMPTY, strings_can_be_null=True, include_columns=some
+    )
     with pv.open_csv(path, read, parse, convert) as reader:
         yield reader.schema.empty_table()
         for batch in reader:
             yield pa.Table.from_batches([batch])
 
 
-def _parquet_blocks(path: Path) -> Iterator[Any]:
+def _parquet_blocks(path: Path, _: Sequence[str] | None) -> Iterator[Any]:
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(BLOCK_ROWS):
             table: Any = pa.Table.from_batches([batch])
             yield _flat(zip(table.column_names, table.columns, strict=True))
 
 
-def _npz_blocks(path: Path) -> Iterator[Any]:
+def _npz_blocks(path: Path, _: Sequence[str] | None) -> Iterator[Any]:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         yield _flat((name, archive[name]) for name in archive.files)
 

@@ -17,8 +17,6 @@ do. README.md says how to install both.
 """
 # pyright: basic, reportMissingImports=false
 # Vision Agents is not installed where the types are checked.
-# pyright: basic, reportMissingImports=false
-# Vision Agents is not installed where the types are checked.
 
 from __future__ import annotations
 

@@ -105,7 +105,8 @@ async def serve_until(
         ModelError: this version cannot run the model.
         ServerError: the server cannot listen on the host and port.
     """
-    raise_limit(settings.limits.max_sessions + settings.limits.max_opening)
+    # As many connections as there are sessions may listen to calls of Twilio.
+    raise_limit(2 * settings.limits.max_sessions + settings.limits.max_opening)
     tls = (
         None if settings.certificate is None else server_context(settings.certificate, settings.key)
     )

@@ -163,6 +163,15 @@ class _Listener:
 
     def __init__(self, connection: Connection, call: TwilioDialect) -> None:
         self._connection, self._call = connection, call
+        self._unanswered = 0  # pings
+
+    def ping(self, most: float) -> None:
+        """Ping, or end the connection if so many pings have had no answer."""
+        if self._unanswered >= most:
+            self._connection.abort()
+            return
+        self._unanswered += 1
+        self._connection.ping(b"")
 
     def on_misuse(self, code: str, message: str) -> None:
         self._connection.close(CLOSE_CODES[code], f"{code}: {message}")
@@ -171,7 +180,7 @@ class _Listener:
         pass
 
     def on_pong(self, payload: bytes) -> None:
-        pass
+        self._unanswered = 0
 
     def on_writable(self) -> None:
         pass
@@ -209,7 +218,7 @@ class TelephonePaths:
         self._metrics = metrics
         self._may_open = may_open
         self._limits = limits
-        self.listeners: set[Connection] = set()
+        self.listeners: dict[Connection, _Listener] = {}
         self._pinged_s = 0.0
         self._calls: Calls = {}
         self._by_connection: dict[Connection, TwilioDialect] = {}
@@ -232,12 +241,13 @@ class TelephonePaths:
         """Ping the listeners when it is time; called a few times per second."""
         if now_s - self._pinged_s >= self._limits.ping_interval_s:
             self._pinged_s = now_s
-            for listener in self.listeners:
-                listener.ping(b"")
+            most = self._limits.ping_timeout_s / self._limits.ping_interval_s
+            for listener in list(self.listeners.values()):
+                listener.ping(most)
 
     def on_close(self, connection: Connection) -> None:
         """Forget a closed connection; if it was Twilio's, end its call."""
-        self.listeners.discard(connection)
+        self.listeners.pop(connection, None)
         call = self._by_connection.pop(connection, None)
         if call is not None:
             call.end()
@@ -292,8 +302,8 @@ class TelephonePaths:
             )
         else:
             if connection.accept(request):
-                connection.listen(_Listener(connection, call))
-                self.listeners.add(connection)
+                self.listeners[connection] = _Listener(connection, call)
+                connection.listen(self.listeners[connection])
                 call.listen(connection)
             return
         self._refuse(connection, status, text)

@@ -18,7 +18,7 @@ from live_clients import opening
 from raw_stream import PATIENCE_S, RawStream, RefusedError, reset_on_close, resume
 from served import Served, served
 
-SLOW_S = 0.3  # of one answer of the slow store; with connecting, a call may take 2 s
+SLOW_S = 0.2  # of one answer of the slow store
 
 
 class Talks:

@@ -158,7 +158,9 @@ def _table(search: UnitSearch) -> Iterator[tuple[Any, ...]]:
     for found in search.found:
         target, level, cases = found.target, found.level, found.stretches.sum(axis=0)
         about = (target.name, target.words, target.score_name, found.layer)
-        held_out_by_chance = target.score(float(held_out(found.by_chance).mean()))
+        by_chance = held_out(found.by_chance)
+        mean_by_chance = np.nanmean(by_chance) if np.isfinite(by_chance).any() else np.nan
+        held_out_by_chance = target.score(float(mean_by_chance))
         chance = (held_out_by_chance, found.above, found.above_by_chance)
         for half in (0, 1) if found.known else ():
             chosen_on, elsewhere = found.strengths[[half, 1 - half]]

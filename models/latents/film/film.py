@@ -44,10 +44,12 @@ TRAIL_S = 1.5
 LONGEST_NAME, LEGEND_LETTERS = 24, 150  # what there is room for at the top
 LEGEND = (
     "A point is what the network holds in mind of one speaker now, hollow while silent; its trail "
-    "is {}, thick while nobody speaks. Below: sound, shaded where that speaker speaks, a bar "
-    "for who has the floor, and the probability that it goes to the other one, as far as it has "
-    "been predicted. Silences of shifts and holds have a name; ✓ if predicted right (ring), ✗ if "
-    "wrong."
+    "is {}, thick while nobody speaks. Below: {}, and a bar for who has the floor. Silences of "
+    "shifts and holds have a name."
+)
+PREDICTED = (
+    " Last, the probability that the floor goes to the other one, as far as it has been predicted; "
+    "✓ if predicted right (ring), ✗ if wrong."
 )
 
 
@@ -265,7 +267,11 @@ def _write(
     """Draw a film, so many times slower, and write it."""
     check_shape(fps, height)
     long = slower > 1
-    legend = LEGEND.format("all since the film began" if long else f"the last {TRAIL_S:g} s")
+    trail = "all since the film began" if long else f"the last {TRAIL_S:g} s"
+    sound = "shading" if stretch.sound is None else "sound, shaded"
+    legend = LEGEND.format(trail, f"{sound} where that speaker speaks")
+    if np.isfinite(stretch.p_shift).any():
+        legend += PREDICTED
     planes = "planes, from left to right" if len(stretch.planes) > 1 else "plane"
     figures = {
         "network": collection.about.model,

@@ -121,6 +121,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Make every view, and the page."""
     source = args.source or bundled_sample()
+    if args.run is not None and (count := len(find_snapshots(args.run))) < 2:
+        raise ConfigError(f"{args.run}: expected a run with two or more snapshots, got {count}")
     args.out.mkdir(parents=True, exist_ok=True)
     with opened_collection(source, args.model, args.out / "collection") as collection:
         room = Room(collection, load_network(args.model), name_of(args.model), args.run, args.out)

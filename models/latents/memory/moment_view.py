@@ -15,7 +15,7 @@ from .. import collect
 from ..collection import Collection
 from ..drawing import listed
 from ..options import add_out, check_files, option, shown
-from ..views import LIGHT, View, number_of, picture
+from ..views import LIGHT, View, number_of, picture, red_to_blue
 from .connectivity import connectivity, states_before
 from .drawing import mel_image
 from .readings import log_mel, sound_at
@@ -141,8 +141,8 @@ def describe(found: MomentGradient) -> str:
     }
     return (
         "For each speaker: the log-mel frames that the network was given, and the gradient of the "
-        "logit of p(shift) with respect to every value (per unit, about 17 dB); red: more sound "
-        f"there raises it, blue: lowers it. Below, p_shift over the time. {listed(figures)}"
+        "logit of p(shift) with respect to every value (per unit, about 17 dB); blue: more sound "
+        f"there raises it, red: lowers it. Below, p_shift over the time. {listed(figures)}"
     )
 
 
@@ -150,7 +150,7 @@ def _draw(found: MomentGradient, panels: Any) -> None:
     edges, top = found.edges_s, float(np.quantile(np.abs(found.gradient), SHOWN)) or 1.0
     low, high = np.percentile(found.mel, [1, 99.5])
     look = {"cmap": "Greys", "vmin": low, "vmax": max(high, low + 1e-3)}
-    moving, image = {"cmap": "RdBu_r", "vmin": -top, "vmax": top}, None
+    moving, image = {"cmap": red_to_blue(), "vmin": -top, "vmax": top}, None
     for speaker in (0, 1):
         sound, moves = panels[2 * speaker : 2 * speaker + 2]
         title = f"sound of speaker {speaker}{' (asked about)' * (speaker == found.speaker)}"

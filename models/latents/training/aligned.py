@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....stream.errors import ConfigError
+from ..bars import bar
 from ..space.embed import NEIGHBOURS, PERPLEXITY, fit_tsne, fit_umap
 from ..space.trust import overlap
 
@@ -75,13 +76,15 @@ def fit_together(stages: Stages, method: str, dims: int = 2, seed: int = 0) -> F
     """
     if len(stages[0]) < LEAST_POINTS:
         raise ConfigError(f"expected at least {LEAST_POINTS} points, got {len(stages[0])}")
+    if not all(np.isfinite(stage).all() for stage in stages):
+        raise ConfigError("expected numbers in all states, got NaN or infinity")
     return _fit(turned_stages(stages), method, dims, seed)
 
 
 def fit_apart(stages: Stages, method: str, dims: int = 2, seed: int = 0) -> Floats:
     """Each stage fitted on its own, then turned onto the one before it, (E, N, dims)."""
     places: list[Floats] = []
-    for number, stage in enumerate(stages):
+    for number, stage in enumerate(bar(stages, "stages fitted apart", "stage")):
         fitted = _fit([stage.astype(np.float64)], method, dims, seed + number)[0]
         places.append(turned_onto(fitted, places[-1]) if places else fitted)
     return np.stack(places)

@@ -88,7 +88,8 @@ function scaleOf(name, values, cut = 0) {
 function looksOf(name, values, first = [], cut = 0) {
   if (typeof values[0] === "number" && new Set(values).size > MOST_CLASSES)
     return { ...scaleOf(name, values, cut), symbol: () => "circle", hidden: () => false };
-  const names = Array.from(values, (value) => (known(value) ? `${value}` : "none"));
+  const short = (value) => (typeof value === "number" ? Number(value.toPrecision(6)) : value);
+  const names = Array.from(values, (value) => (known(value) ? `${short(value)}` : "none"));
   const { entries, entryOf } = classesOf(names, first);
   return { entries, colour: (i) => entryOf(names[i]).colour,
     symbol: (i) => entryOf(names[i]).symbol, hidden: (i) => entryOf(names[i]).hidden };

@@ -30,9 +30,9 @@ function pathWords({ paths, list, state, grouped, placeAt, lastOf }) {
   }
 
   /** How the picture of `places` is read. */
-  const note = (places) => `${NOTES[state.view]} ${hollowWords()} ${scaleWords(places)} A state `
-    + `has ${shown().width} values and the picture ${shown().dims}, so paths that cross in it need `
-    + `not meet. ${shown().trust} ${shown().about}`;
+  const note = (places) => `${NOTES[state.view]} ${state.view === "last" ? hollowWords() : ""} `
+    + `${scaleWords(places)} A state has ${shown().width} values and the picture ${shown().dims}, `
+    + `so paths that cross in it need not meet. ${shown().trust} ${shown().about}`;
 
   /** What the scale does here: how much of an axis the middle half of the states takes up. */
   function scaleWords(places) {

@@ -38,8 +38,10 @@ def vectors(tmp_path_factory: pytest.TempPathFactory, tiny_model_path: Path) -> 
 
 
 @needs_runtime
-@pytest.mark.parametrize("file", ["parity.test.mjs", "errors.test.mjs", "client.test.mjs"])
-def test_node_says_that_the_package_is_right(file: str, vectors: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "least"), [("parity.test.mjs", 11), ("errors.test.mjs", 11), ("client.test.mjs", 3)]
+)
+def test_node_says_that_the_package_is_right(file: str, least: int, vectors: Path) -> None:
     done = subprocess.run(
         ["node", "--test", "--test-reporter=tap", str(HERE / file)],
         env={**os.environ, "TURNSTREAM_VECTORS": str(vectors)},
@@ -50,7 +52,7 @@ def test_node_says_that_the_package_is_right(file: str, vectors: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "# fail 0" in done.stdout
-    assert int(done.stdout.split("# pass ")[1].split()[0]) > 1
+    assert int(done.stdout.split("# pass ")[1].split()[0]) >= least
 
 
 def test_the_presets_of_the_package_are_those_of_the_policy() -> None:

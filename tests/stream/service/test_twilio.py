@@ -396,6 +396,7 @@ class FakeConnection:
     def __init__(self) -> None:
         self.closed: list[tuple[int, str]] = []
         self.pings = 0
+        self.aborted = False
 
     def send(self, wires: Iterable[str | bytes]) -> None:
         assert not [*wires]
@@ -406,6 +407,9 @@ class FakeConnection:
     def ping(self, payload: bytes) -> None:
         self.pings += 1
 
+    def abort(self) -> None:
+        self.aborted = True
+
 
 def test_a_listener_that_reads_too_slowly_is_closed() -> None:
     call, slow = TwilioDialect({}), FakeConnection()
@@ -415,17 +419,28 @@ def test_a_listener_that_reads_too_slowly_is_closed() -> None:
     assert slow.closed == [(1008, "slow_reader: messages of the call waited")]
 
 
-async def test_a_listener_is_pinged_until_it_leaves(server: Server, phone: RawClient) -> None:
+async def test_a_listener_is_pinged_and_must_answer(server: Server, phone: RawClient) -> None:
     await phone.send(twilio.start())
     listener = await listener_of(server, CALL_SID)
-    paths, silent = server._telephone, FakeConnection()
-    assert len(paths.listeners) == 1
-    paths.listeners.add(silent)  # type: ignore[arg-type]
+    paths = server._telephone
+    silent, alive = FakeConnection(), FakeConnection()
+    (talking,) = paths.listeners.values()
+    of_silent, of_alive = (
+        type(talking)(connection, TwilioDialect({}))  # type: ignore[arg-type]
+        for connection in (silent, alive)
+    )
+    paths.listeners |= {silent: of_silent, alive: of_alive}  # type: ignore[dict-item]
     began_s = server.batcher.clock() + 100
     for seconds in (0, 1, 4.9, 5, 6):
         paths.tick(began_s + seconds)
-    assert silent.pings == 2
-    paths.listeners.discard(silent)  # type: ignore[arg-type]
+    assert silent.pings == alive.pings == 2
+    for seconds in (10, 15, 20, 25):
+        of_alive.on_pong(b"")
+        paths.tick(began_s + seconds)
+    assert silent.aborted
+    assert (alive.aborted, alive.pings) == (False, 6)
+    for connection in (silent, alive):
+        paths.listeners.pop(connection)  # type: ignore[arg-type]
     await listener.connection.close()
     async with asyncio.timeout(PATIENCE_S):
         while paths.listeners:
