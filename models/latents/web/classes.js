@@ -73,6 +73,10 @@ function classesOf(names, first = []) {
 const toggle = (id) => (shared.hidden.has(id) ? shared.hidden.delete(id) : shared.hidden.add(id),
   page.draw());
 
+/** Other classes come with another choice of this menu, so none of them is hidden. */
+const regroups = (menu) => (menu.addEventListener("change", () => shared.hidden.clear(),
+  { capture: true }), menu);
+
 /** Where numbers lie between two of their quantiles, 0 to 1, their colours, and the legend. */
 function scaleOf(name, values, cut = 0) {
   const [[low, high]] = limitsOf(Array.from(values, (value) => [value]), 1, cut);

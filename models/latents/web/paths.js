@@ -43,7 +43,8 @@ const pathsView = contents.paths && (() => {
   const ofEvents = new kit.Controls(controls, { state, act });
   ofEvents.choice("path-whose", "State of", [[[0], "the speaker before it"], [[1], "the listener"],
     [[0, 1], "both"]], "whose");
-  const groupMenu = ofEvents.choice("group", "Group by", groups.map((name) => [name]), "group");
+  const groupMenu = regroups(ofEvents.choice("group", "Group by", groups.map((name) => [name]),
+    "group"));
   ofEvents.choice("split", "Split", [["all", "all together"], ["apart", "each apart"],
     ...splits.map((split) => [`of ${split}`, splitName(split)])], "split");
   const partsMenu = ofEvents.choice("parts", "Draw", [["time means", "paths by time, and means"],

@@ -23,11 +23,11 @@ const pointsView = contents.points && (() => {
 
   const controls = element(left, "div");
   const act = () => page.draw();
-  new kit.Controls(controls, { state, act }).choice("show", "Show", [
+  regroups(new kit.Controls(controls, { state, act }).choice("show", "Show", [
     ...[...Object.keys(labels[0] ?? {}), CLUSTER]
       .map((name) => [name, name, "frames of single speakers, by"]),
     ...contrasts.map((c, i) => [`contrast ${i}`, c.name, "mutual silences, by"])
-      .filter((_, i) => !contrasts[i].lacking)], "show");
+      .filter((_, i) => !contrasts[i].lacking)], "show"));
   const reading = new kit.Controls(controls, { state, act, id: "reading" });
   const whenSlider = reading.slide("when", "Read", [0, whens.length - 1, 1], "when");
   const whenWords = element(reading.bar, "span", { id: "when-words" });

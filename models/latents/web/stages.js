@@ -35,7 +35,7 @@ const stagesView = contents.stages && (() => {
   const compare = bar.choice("compare", "show", [[false, "one stage"],
     [true, "two stages side by side"]], "compare");
   const second = new kit.Controls(body, { state, act });
-  const labelMenu = second.choice("stage-colour", "colour", [], "label");
+  const labelMenu = regroups(second.choice("stage-colour", "colour", [], "label"));
   const dimsMenu = second.choice("stage-dims", "dimensions", [[2], [3]],
     (dims) => ((state.dims = dims), place(), act()));
   const find = element(null, "input", { id: "find", type: "search", size: 14,
@@ -149,6 +149,7 @@ const stagesView = contents.stages && (() => {
         size: (i) => (chosen.has(i) ? 5 : 3),
         symbol: (i) => (markOf(i, stage) === data.marks[1] ? "cross" : looks.symbol(i)),
         alpha: (i) => (!chosen.size || chosen.has(i) ? 0.85 : 0.25),
+        text: (i) => [data.ids[i], ...labelsOf(item(keys[i], stage))].join("\n"),
         pick: (i) => keys[i] },
       { kind: "line", places: ways, colour: kit.ink("--ink"), width: 1.5 }] };
   }
@@ -198,12 +199,12 @@ const stagesView = contents.stages && (() => {
 
   // ---- what the selection asks ----
 
-  function item(key) {
+  function item(key, stage = stageShown()) {
     if (!rows.has(key)) return null;
     const i = rows.get(key);
     const labels = Object.fromEntries(Object.entries(data.labels)
       .map(([name, values]) => [name, values[i]]));
-    if (data.wrong) labels["at this stage"] = markOf(i, stageShown());
+    if (data.wrong) labels["at this stage"] = markOf(i, stage);
     return { key, labels, words: data.ids[i], moment: data.moments ? frameItem(key).moment : null };
   }
 
