@@ -265,11 +265,23 @@ def _pieces(
         ids = np.full(table.num_rows, path.stem)
         if "dialogue" in header.known:
             ids = Rows(path, row, table).cells("dialogue", pa.string(), "an id")
+        block = table if names is not None else _with_numbers(Rows(path, row, table), header)
         bounds = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1), len(ids)]
         for low, high in pairwise(bounds):
             if low < high:
-                yield str(ids[low]), row + low, table.slice(low, high - low)
+                yield str(ids[low]), row + low, block.slice(low, high - low)
         row += table.num_rows
+
+
+def _with_numbers(rows: Rows, header: Header) -> Any:
+    """The table with its values as float32, which take a part of the memory of text."""
+    values = set(chain.from_iterable(header.values.values()))
+    names = rows.table.column_names
+    columns: list[Any] = [
+        pa.array(read_column(rows, name)) if name in values else rows.table.column(name)
+        for name in names
+    ]
+    return pa.Table.from_arrays(columns, names=names)
 
 
 def _spoken(columns: Columns, rate_hz: float) -> tuple[BoolFrames, BoolFrames] | None:
