@@ -52,9 +52,13 @@ def variables(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
 def unknown_variables(
     parser: argparse.ArgumentParser, environment: Mapping[str, str] = os.environ
 ) -> list[str]:
-    """Return the variables that are named like those of options, but are none."""
+    """Return the given variables that are named like those of options, but are none, sorted."""
     known = variables(parser)
-    return [name for name in environment if name.startswith(PREFIX) and name not in known]
+    return sorted(
+        name
+        for name, word in environment.items()
+        if word and name.startswith(PREFIX) and name not in known
+    )
 
 
 def parse_arguments(

@@ -110,8 +110,8 @@ def calibrate(
         silence: an integer for each case, (N,); cases that come true together share it.
     """
     numbers, dialogues = consecutive(dialogue)
-    place = np.minimum((p * BINS).astype(np.int64), BINS - 1)
-    member = place[:, None] == np.arange(BINS)
+    bin_index = np.minimum((p * BINS).astype(np.int64), BINS - 1)
+    member = bin_index[:, None] == np.arange(BINS)
     count, predicted, true = (
         sums_by_dialogue(member * weight[:, None], numbers, dialogues)
         for weight in (np.ones_like(p), p, happened)
@@ -131,11 +131,11 @@ def calibrate(
         )
         for i, (n, s, t) in enumerate(sums)
     )
-    by_chance = _error_by_chance(p, place, silence)
+    by_chance = _error_by_chance(p, bin_index, silence)
     return Calibration(len(p), estimate(statistic, dialogues), by_chance, tuple(bins))
 
 
-def _error_by_chance(p: Floats, place: NDArray[np.int64], silence: NDArray[np.int64]) -> float:
+def _error_by_chance(p: Floats, bin_index: NDArray[np.int64], silence: NDArray[np.int64]) -> float:
     """Return the mean error of outcomes drawn with the predicted probabilities.
 
     Cases of one silence are drawn together, because they come true together.
@@ -146,7 +146,7 @@ def _error_by_chance(p: Floats, place: NDArray[np.int64], silence: NDArray[np.in
     errors: list[float] = []
     for _ in range(DRAWS):
         drawn = rng.random(silence.max() + 1)[silence] < p
-        errors.append(np.abs(np.bincount(place, p - drawn)).sum() / len(p))
+        errors.append(np.abs(np.bincount(bin_index, p - drawn)).sum() / len(p))
     return float(np.mean(errors))
 
 

@@ -100,6 +100,7 @@ class TurnstreamDetectorStream(_Named):
         self._predictors, self._settings = predictors, predictors.settings
         self._predictor: TurnPredictor | None = None
         self._thread: ThreadedPredictor | None = None  # has the predictor, with a pause model
+        self._stopped: list[ThreadedPredictor] = []  # former ones that have not ended yet
         self._rate_hz: int = 0
         self._activity = VoiceActivity()
         self._in_turn = False
@@ -160,6 +161,7 @@ class TurnstreamDetectorStream(_Named):
         self.cancel_inference()
         if self._thread is not None:
             self._thread.stop()
+            self._stopped = [one for one in (*self._stopped, self._thread) if not one.is_idle]
 
     @property
     def _has_heard_all(self) -> bool:
@@ -212,8 +214,8 @@ class TurnstreamDetectorStream(_Named):
 
     async def aclose(self) -> None:
         self.end_input()
-        if self._thread is not None:
-            await self._thread.close()
+        for thread in (*self._stopped, *([] if self._thread is None else [self._thread])):
+            await thread.close()
 
     def _answer(self, p_end: float, p_backchannel: float | None) -> None:
         asked, self._asked = self._asked, None

@@ -50,7 +50,11 @@ class Predictors:
         self.pause_model = choose_pause_model(pause_model, self.engine)
 
     def begin(self, sample_rate_hz: int) -> TurnPredictor:
-        """Return the predictor of a new conversation; AudioFormatError if the rate is no rate."""
+        """Return the predictor of a new conversation.
+
+        Raises:
+            AudioFormatError: the rate is not from 8000 to 192,000 Hz.
+        """
         return TurnPredictor(
             self.engine,
             sample_rate_hz=sample_rate_hz,
@@ -89,7 +93,7 @@ class ThreadedPredictor:
         return not (self._waiting or self._in_thread)
 
     def push_audio(self, samples: NDArray[Any]) -> None:
-        """Queue the user's audio, (N,) int16 or float32. After `stop` this has no effect.
+        """Queue the user's audio, (N,) int16, or float32 in [-1, 1]; nothing after `stop`.
 
         Raises:
             Exception: the prediction on earlier audio failed.
@@ -111,10 +115,12 @@ class ThreadedPredictor:
         self._waiting.clear()
 
     async def close(self) -> None:
-        """Stop, and wait until the thread has ended."""
+        """Stop, and wait until the thread has ended; if it failed, the log says so."""
         self.stop()
-        if self._task is not None:
-            await asyncio.wait([self._task])
+        if (task := self._task) is not None:
+            await asyncio.wait([task])
+            if not task.cancelled() and (error := task.exception()) is not None:
+                logger.error("a prediction failed", exc_info=error)
 
     async def _predict(self) -> None:
         while self._waiting:

@@ -387,7 +387,7 @@ export class TurnstreamClient {
     return known ? performance.now() - cause.sentAt : null;
   }
 
-  /** A listener that fails is reported as uncaught; the others and the session go on. */
+  /** A listener that fails is reported as uncaught; the others and the session continue. */
   _emit(type, message) {
     for (const listener of this._listeners.get(type) ?? []) {
       try {

@@ -20,7 +20,8 @@ class Limits:
     Attributes:
         max_sessions: sessions of the whole process, including those that wait to be resumed.
             At the bound, a new session replaces one that has never sent audio. If there is none,
-            the new session is refused with 503. As many connections may listen to calls.
+            the new session is refused with 503. In addition, as many connections may listen to
+            calls; beyond it, 503.
         max_sessions_per_address: sessions of one client address (of one /64 network with IPv6);
             beyond it, a new session is refused with 429. Loopback addresses are exempt.
         max_sessions_per_token: sessions of one access token; beyond it, a new session is refused
