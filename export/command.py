@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="folder of `turnstream train` (model.safetensors and config.json); or folds.json of "
         "`turnstream cross-validate`, to export all its networks; or folder of `turnstream "
-        "pretrain judge`, to export the pause model; or, with --triton alone, an ONNX file that "
+        "pretrain judge`, to export the pause model; or folder of a Moonshine model in ONNX "
+        "Runtime's format, to export its recogniser; or, with --triton alone, an ONNX file that "
         "was exported before, or int8 for the bundled model in int8 (default: the bundled one)",
     )
     parser.add_argument(
@@ -30,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="ONNX file to write; beside it, as .json, its metadata or the head of a pause model; "
-        "not for folds.json, which names the files",
+        "not for folds.json, which names the files; for a recogniser, the beginning of the names "
+        "of its three files, without .onnx",
     )
     parser.add_argument(
         "--teacher",
@@ -121,6 +123,10 @@ def main(args: argparse.Namespace) -> int:
         return 0
     if args.out is None:
         raise ExportError("expected --out FILE, the .onnx file to write, got none")
+    if (args.run / "encoder_model.ort").is_file():
+        if args.mel or args.golden or args.quantize or args.teacher or args.triton:
+            raise ExportError("expected --out alone for a recogniser, got another option")
+        return _export_recogniser(args.run, args.out)
     if judges and (args.mel or args.golden or args.quantize):
         raise ExportError(
             "expected no --mel, --golden and --quantize for a pause model, got one of them"
@@ -187,6 +193,14 @@ def _export_pause_model(judges: Path, teacher: Path | None, out: Path) -> int:
         f"silences of {calls} calls, and texts of utterances",
     )
     print(f"{out}: {out.stat().st_size / 1e6:.2f} MB, verified: {found}")
+    return 0
+
+
+def _export_recogniser(moonshine: Path, out: Path) -> int:
+    from .recogniser_graph import export_recogniser
+
+    for path in export_recogniser(moonshine, out):
+        print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
     return 0
 
 

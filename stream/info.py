@@ -6,10 +6,11 @@ import argparse
 import json
 from dataclasses import asdict
 
-from .engine import Engine, ModelMetadata
+from .engine import Engine, ModelMetadata, bundled_file
 from .options import add_model_option
 from .pause_model import bundled_pause_model, read_head
 from .printable import printable
+from .recogniser import read_tokens
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +27,9 @@ def main(args: argparse.Namespace) -> int:
         print(json.dumps(asdict(metadata), indent=1))
         return 0
     pauses = bundled_pause_model()
+    parts = [pauses, *(bundled_file(f"recogniser_{part}.onnx") for part in ("encoder", "decoder"))]
+    size_mb = sum(part.stat().st_size for part in parts) / 1e6
+    judge, words = read_head(pauses).name, read_tokens(bundled_file("recogniser.json")).name
     rows = {
         "model": f"{metadata.name} {metadata.version}, {metadata.precision}, weights "
         f"{metadata.weights_sha256[:12]}",
@@ -42,8 +46,8 @@ def main(args: argparse.Namespace) -> int:
             f"{metadata.latent_size} numbers a speaker (cross-speaker layer), "
             f"{metadata.latent_speaker_size} (per-speaker layer)"
         ),
-        "pauses": f"optional pause model ({pauses.stat().st_size / 1e6:.1f} MB), fitted on "
-        f"{read_head(pauses).name}",
+        "pauses": f"optional pause model ({size_mb:.1f} MB): a judge fitted on {judge}; words by "
+        f"{words}",
     }
     for name, text in rows.items():
         if text:

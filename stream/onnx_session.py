@@ -18,20 +18,20 @@ from .onnx_signature import read_signature
 ort: Any = onnxruntime
 
 
-def open_model(path: Path, what: str, *, threads: int = 1) -> Any:
+def open_model(path: Path, what: str, *, threads: int = 1, keep_memory: bool = True) -> Any:
     """Return an `onnxruntime.InferenceSession` of a user's file.
 
     Args:
         path: path of the model.
         what: what the file should be, for the error.
-        threads: as of `open_session`.
+        threads, keep_memory: as of `open_session`.
     Raises:
         ModelError: there is no such file, or ONNX Runtime cannot load it.
         OSError: the file cannot be read.
     """
     _check_file(path, what)
     try:
-        return open_session(path, threads=threads)
+        return open_session(path, threads=threads, keep_memory=keep_memory)
     except Exception as error:  # onnxruntime's own exceptions share no public base class
         raise ModelError(
             f"{path}: expected {what}, but ONNX Runtime cannot load it: "
@@ -43,7 +43,7 @@ class LateSession:
     """A user's file whose graph is loaded when it is first needed. Threads can share it.
 
     Args:
-        path, what, threads: as for `open_model`.
+        path, what, threads, keep_memory: as for `open_model`.
     Raises:
         ModelError: there is no such file, or its structure is not that of a whole ONNX file.
         OSError: the file cannot be read.
@@ -51,7 +51,9 @@ class LateSession:
         signature: the inputs and outputs.
     """
 
-    def __init__(self, path: Path, what: str, *, threads: int = 1) -> None:
+    def __init__(
+        self, path: Path, what: str, *, threads: int = 1, keep_memory: bool = True
+    ) -> None:
         _check_file(path, what)
         try:
             self.signature = read_signature(path)
@@ -59,7 +61,8 @@ class LateSession:
             raise ModelError(
                 f"{path}: expected {what}, got a file that is not a whole one: {error}"
             ) from None
-        self._path, self._what, self._threads = path, what, threads
+        self._path, self._what = path, what
+        self._threads, self._keep_memory = threads, keep_memory
         self._lock = threading.Lock()
         self._session: Any = None
         self._begun = False
@@ -73,7 +76,9 @@ class LateSession:
         """
         with self._lock:
             if self._session is None:
-                self._session = open_model(self._path, self._what, threads=self._threads)
+                self._session = open_model(
+                    self._path, self._what, threads=self._threads, keep_memory=self._keep_memory
+                )
             return self._session
 
     def load_soon(self) -> None:
@@ -96,7 +101,12 @@ def _check_file(path: Path, what: str) -> None:
 
 
 def open_session(
-    graph: Path | bytes, *, threads: int = 1, optimize: bool = True, profile: Path | None = None
+    graph: Path | bytes,
+    *,
+    threads: int = 1,
+    keep_memory: bool = True,
+    optimize: bool = True,
+    profile: Path | None = None,
 ) -> Any:
     """Return an `onnxruntime.InferenceSession` on the CPU.
 
@@ -104,6 +114,8 @@ def open_session(
         graph: path of the model, or the serialized model.
         threads: number of threads in one run. They sleep between runs, so that an idle conversation
             costs no CPU time.
+        keep_memory: whether the memory of a run is kept for the next one. For inputs of many sizes,
+            keeping it is slower and takes more memory.
         optimize: whether ONNX Runtime may rewrite the graph.
         profile: beginning of the path of a profile to write; `end_profiling` returns the path.
     Raises:
@@ -113,6 +125,7 @@ def open_session(
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = keep_memory
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not optimize:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL

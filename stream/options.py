@@ -124,7 +124,7 @@ def add_pause_model_option(parser: argparse.ArgumentParser, more: str = "") -> N
     parser.add_argument(
         "--pause-model",
         action=argparse.BooleanOptionalAction,
-        help="let a large speech model hear each pause once, which tells a thinking pause from the "
-        "end of a turn more reliably, for 0.1 s of processor time (default: on with the bundled "
-        f"model{more})",
+        help="let large speech models hear each pause, which tells a thinking pause from the end "
+        "of a turn more reliably, for some 0.3 s of processor time (default: on with the "
+        f"bundled model{more})",
     )

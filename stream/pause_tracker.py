@@ -1,8 +1,9 @@
 """Decides when a conversation asks the pause model, and what its answer changes.
 
-When `vad` of both speakers has been below VAD_ON for ASK_AFTER_S, the floor holder's turn is scored
-once. From the next frame on, until one of them reaches VAD_ON, the score is mixed into `p_next`. At
-all other times `p_next` is the network's own.
+When `vad` of both speakers has been below VAD_ON for ASK_AFTER_S, the floor holder's turn is
+scored. If the answer is undecided, it is scored once more at ASK_AGAIN_S, and the second answer
+replaces the first. From the frame after an answer on, until one of them reaches VAD_ON, it is mixed
+into `p_next`. At all other times `p_next` is the network's own.
 
 A pause begins sooner than the floor falls silent, because there is no hysteresis: in noise `vad`
 falls slowly, and VAD_OFF would come too late (model card).
@@ -18,8 +19,10 @@ from .floor import VAD_ON, reached
 from .pause_model import PauseMix
 from .prediction import Pair
 
-# `vad` falls some 0.08 s after the speech has ended (median), so about 0.14 s of silence are heard.
-ASK_AFTER_S = 0.06
+# `vad` falls some 0.08 s after the speech has ended (median), so about 0.12 s of silence are heard
+# at first. With more silence the answer is better, but for many turns too late (model card).
+ASK_AFTER_S, ASK_AGAIN_S = 0.04, 0.2
+DECIDED = 1.5  # a logit this far from 0 is not asked for again: it would be no better
 SMALLEST = 1e-6  # probabilities are kept this far from 0 and 1
 
 
@@ -31,7 +34,7 @@ class PauseTracker:
         silent_frames: frames since `vad` of a speaker was at VAD_ON or above; 0 while it is.
         due: speaker whose turn is to be scored now; None most of the time. The owner asks the pause
             model before the next frame, and gives its answer to `answer`.
-        logit: of the pause model, in this pause; None before it was asked.
+        logit: the newest of the pause model in this pause; None before it was asked.
     """
 
     silent_frames: int = 0
@@ -50,9 +53,13 @@ class PauseTracker:
             self.silent_frames, self.logit = 0, None
             return
         before, self.silent_frames = self.silent_frames, self.silent_frames + 1
-        if reached(self.silent_frames * frame_s, ASK_AFTER_S) and not reached(
-            before * frame_s, ASK_AFTER_S
-        ):
+
+        def now(moment_s: float) -> bool:
+            now_s, before_s = self.silent_frames * frame_s, before * frame_s
+            return reached(now_s, moment_s) and not reached(before_s, moment_s)
+
+        undecided = self.logit is None or abs(self.logit) < DECIDED
+        if now(ASK_AFTER_S) or (now(ASK_AGAIN_S) and undecided):
             self.due = holder
 
     def answer(self, logit: float) -> None:

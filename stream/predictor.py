@@ -32,11 +32,11 @@ class TurnPredictor:
         policy: name of a preset, or settings; then each prediction has its turn events. None for
             no events.
         pause_model: a loaded `PauseModel`, True for the bundled one, or False for none. None is the
-            bundled one beside the bundled model, and none beside another. It is asked once in each
-            pause, and there tells ends of turns from thinking pauses better than the model alone.
-            The call that asks it takes some 0.1 s longer. Conversations share it. It is loaded in a
-            thread when somebody speaks for the first time; a pause that comes before it is loaded
-            waits for it.
+            bundled one beside the bundled model, and none beside another. It is asked once or twice
+            in each pause, and there tells ends of turns from thinking pauses better than the model
+            alone. The call that asks it takes some 0.1 s longer, on two cores. Conversations share
+            it. It is loaded in threads when somebody speaks for the first time; a pause that comes
+            before it is loaded waits for it.
     Raises:
         ModelError: the model cannot be run.
         AudioFormatError: the rate is out of range.

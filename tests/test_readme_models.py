@@ -19,8 +19,10 @@ from turnstream.models.checkpoint import bundled_checkpoint, load_encoder
 from turnstream.models.dialogues.manifest import read_manifest, write_manifest
 from turnstream.models.teachers import extraction
 from turnstream.stream.live import listen
+from turnstream.stream.recogniser import Recogniser
 from turnstream.stream.sources import bundled_sample
 
+from .export.tiny_moonshine import moonshine
 from .models.dialogues.corpora.making import write_switchboard
 from .models.teaching import CHANNELS, FakeEncoder
 from .readme_blocks import (
@@ -37,7 +39,7 @@ from .readme_blocks import (
 from .stream.fake_microphone import FakeMicrophone
 
 
-@runs("export/README.md", "turnstream export")
+@runs("export/README.md", "turnstream export run")
 def test_export_commands_make_a_file_that_can_be_stepped(block: Block, tmp_path: Path):
     write_call(tmp_path, 16000)
     shutil.copytree(bundled_checkpoint(), tmp_path / "run")
@@ -47,6 +49,18 @@ def test_export_commands_make_a_file_that_can_be_stepped(block: Block, tmp_path:
     python, example, *arguments = step.split()
     assert python == "python"
     assert len(run_python(tmp_path, str(ROOT / example), *arguments).splitlines()) == 1 + 100
+
+
+@runs("export/README.md", "pip download")
+def test_the_recogniser_is_made_from_a_package(block: Block, tmp_path: Path):
+    download, unzip, export = block.commands
+    assert download == "pip download --no-deps moonshine-voice==0.0.73"  # a test fetches nothing
+    assert unzip == "unzip -d moonshine moonshine_voice-0.0.73-*.whl"
+    moonshine(tmp_path / "moonshine" / "moonshine_voice" / "assets" / "tiny-en")
+    run_all([export], tmp_path)
+    assert (
+        Recogniser(tmp_path / "recogniser_encoder.onnx").transcribe(np.ones(8, np.float32)).tokens
+    )
 
 
 @runs("models/README.md", "turnstream manifest")

@@ -15,8 +15,9 @@ from ...stream.pause_model import PauseHead, PauseMix
 from .judge import Judge
 from .stop_point_space import StopPointSpace
 
-# Found by logistic regression on the shifts and holds of seven calls (model card).
-PAUSE_MIX = PauseMix(network=0.5, pause=0.75)
+# Chosen on the shifts and holds of seven calls, near a logistic regression (model card).
+PAUSE_MIX = PauseMix(network=0.25, pause=0.75)
+WORDS = 0.45  # weight of the recogniser's logit beside that of the judge
 
 _SPACE = [field.name for field in dataclasses.fields(StopPointSpace)]
 
@@ -38,14 +39,18 @@ class SavedJudge:
         return self.judge.logits(self.space.coordinates_of(embeddings))
 
     def head(self, name: str) -> PauseHead:
-        """Return the head of a pause model that gives the same logit from an embedding.
+        """Return the head of a pause model.
+
+        It gives the judge's logit of an embedding, and adds WORDS times the recogniser's.
 
         Args:
             name: what the judge was fitted on, in words.
         """
         weights = self.space.basis @ self.judge.weights / self.space.scale
         bias = self.judge.bias - float(self.space.mean @ weights)
-        return PauseHead(name, tuple(float(f"{weight:.6g}") for weight in weights), bias, PAUSE_MIX)
+        return PauseHead(
+            name, tuple(float(f"{weight:.6g}") for weight in weights), bias, PAUSE_MIX, WORDS
+        )
 
     def save(self, path: Path) -> None:
         """Write the judge for `load`."""

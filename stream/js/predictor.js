@@ -1,5 +1,5 @@
 // Predicts turn-taking in this process: in a browser tab or in Node, without a server. It does what
-// TurnPredictor does in Python, without the pause model, which is 22 MB, and without warnings about
+// TurnPredictor does in Python, without the pause model, which is 55 MB, and without warnings about
 // the audio.
 //
 //   import * as ort from "onnxruntime-web/wasm";

@@ -4,10 +4,10 @@
 /** Settings of the policy by the name of the preset. */
 export const PRESETS = {
   "fast": {
-    "end_threshold": 0.38,
-    "end_silence_secs": 0.4,
-    "timeout_secs": 1.5,
-    "eager_threshold": 0.3,
+    "end_threshold": 0.3,
+    "end_silence_secs": 0.3,
+    "timeout_secs": 2.0,
+    "eager_threshold": 0.24,
     "eager_silence_secs": 0.1,
     "start_secs": 0.1,
     "overlap_secs": 0.3,
@@ -17,9 +17,9 @@ export const PRESETS = {
     "speech_range_db": 25.0
   },
   "balanced": {
-    "end_threshold": 0.4,
-    "end_silence_secs": 0.6,
-    "timeout_secs": 2.0,
+    "end_threshold": 0.5,
+    "end_silence_secs": 0.4,
+    "timeout_secs": 2.5,
     "eager_threshold": 0.34,
     "eager_silence_secs": 0.2,
     "start_secs": 0.1,
@@ -30,7 +30,7 @@ export const PRESETS = {
     "speech_range_db": 25.0
   },
   "patient": {
-    "end_threshold": 0.46,
+    "end_threshold": 0.5,
     "end_silence_secs": 0.9,
     "timeout_secs": 2.5,
     "eager_threshold": 0.4,

@@ -13,7 +13,8 @@ the engine allows, and delays no live conversation.
 Steps run in the event loop. A step of 64 frames takes about 2 ms. A thread would compete with the
 loop for the interpreter lock. A server that needs more than one core runs several processes.
 
-The pause model takes much longer, so it runs in a thread of its own. Meanwhile the conversation
+The pause model takes much longer, so it runs in a thread of its own, which starts a second one for
+the words; on Linux it has the same niceness. Meanwhile the conversation
 that asked it waits, and no other one does. Conversations are answered in the order in which they
 asked, each at most once at a time. The server admits no more of them than the measured load allows.
 

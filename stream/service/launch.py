@@ -31,7 +31,7 @@ from .tab_pages import tab_pages
 from .tls import server_context
 from .tokens import Tokens
 
-PAUSE_SESSIONS = 3  # with the pause model: together a quarter of a core
+PAUSE_SESSIONS = 2  # with the pause model: together some 40 % of a core
 _STORE_MARGIN_S = 30.0  # for which a session stays in the store beyond its time
 
 

@@ -15,7 +15,7 @@ _FRAMES = 20  # of a session, in one repetition
 # Measured cost of a frame without its row of a step (sockets, messages, cold caches), as a multiple
 # of what its session costs alone. The rows of the float model and of int8 cost differently much.
 _AROUND_A_ROW = 6.0
-_PAUSE_SHARE = 0.08  # share of a core that the pause model is expected to use for a session
+_PAUSE_SHARE = 0.25  # share of a core that the pause model is expected to use for a session
 
 
 def session_share(engine: Steps, batch: int, *, pause: bool) -> float:

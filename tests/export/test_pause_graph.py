@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -18,7 +19,7 @@ from turnstream.export import pause_graph
 from turnstream.export.pause_graph import LEAST_CORRELATION, export_pause_model
 from turnstream.models.teachers.judge import Judge
 from turnstream.models.teachers.judge_files import ALL, judge_path
-from turnstream.models.teachers.saved_judge import PAUSE_MIX, SavedJudge
+from turnstream.models.teachers.saved_judge import PAUSE_MIX, WORDS, SavedJudge
 from turnstream.models.teachers.stop_point_space import StopPointSpace
 from turnstream.models.teachers.whisper_network import WhisperNetwork
 from turnstream.stream.errors import ConfigError, ExportError
@@ -121,6 +122,8 @@ def test_the_logit_is_the_judges_of_the_network_in_float32(
     exported_pauses: ExportedPauseModel,
 ) -> None:
     model, audio = PauseModel(exported_pauses.out), speech(6)
+    assert model.head.words == WORDS
+    model = model.with_head(msgspec.structs.replace(model.head, words=0.0))
     found = np.array([model.logit(row) for row in audio])
     expected = exported_pauses.judge.logits(exported_pauses.embed(audio).astype(np.float16))
     assert expected.std() > 1

@@ -35,7 +35,7 @@ def test_json_holds_positive_numbers(
     assert found["frame_ms"] == 20
     assert found["start_up_ms"] > 0
     assert found["machine"]["threads"] == 1
-    assert found["pause_model"]["median_ms_per_pause"] > 0
+    assert found["pause_model"]["median_ms_per_answer"] > 0
     assert [row["batch"] for row in found["batches"]] == [1, 3]
     for row in found["batches"]:
         assert 0 < row["median_us"] <= row["p99_us"]
@@ -49,7 +49,7 @@ def test_the_table_has_a_row_per_batch(
     tiny_model_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench, "start_up_ms", lambda _: 1.0)
-    monkeypatch.setattr(bench, "measure_pause_model", lambda _: {"median_ms_per_pause": 70.04})
+    monkeypatch.setattr(bench, "measure_pause_model", lambda _: {"median_ms_per_answer": 70.04})
     monkeypatch.setattr(bench, "measure_silero", lambda *_: None)
     assert (
         main(["bench", "--model", str(tiny_model_path), "--batches", "1", "2", "--steps", "1"]) == 0
@@ -61,7 +61,7 @@ def test_the_table_has_a_row_per_batch(
     ]
     assert lines[-2:] == [
         "no comparison with Silero's VAD; to install it: pip install 'turnstream[bench]'",
-        "the pause model: 70.0 ms a pause",
+        "the pause model: 70.0 ms an answer",
     ]
 
 
@@ -69,7 +69,7 @@ def test_the_ratio_is_of_what_stands_beside_it(
     tiny_model_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench, "start_up_ms", lambda _: 1.0)
-    monkeypatch.setattr(bench, "measure_pause_model", lambda _: {"median_ms_per_pause": 70.04})
+    monkeypatch.setattr(bench, "measure_pause_model", lambda _: {"median_ms_per_answer": 70.04})
     monkeypatch.setattr(
         bench,
         "measure_batch",

@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Event, Thread, current_thread
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
@@ -16,10 +17,12 @@ from turnstream.stream import onnx_session
 from turnstream.stream.engine import Engine, Float32
 from turnstream.stream.errors import ModelError, ShapeError
 from turnstream.stream.pause_model import PauseHead, PauseMix, PauseModel, choose_pause_model
+from turnstream.stream.recogniser import Recogniser
 from turnstream.stream.resample import StreamingResampler
 from turnstream.stream.sources import bundled_sample
 
 from .pauses import HEAD, SAMPLES, tiny_pause_model
+from .recognisers import COMMA, END, WORD, tiny_recogniser
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +95,62 @@ def test_another_head_changes_the_logit_and_leaves_the_first_model_as_it_was(
     assert before != 1.5
 
 
+@pytest.fixture
+def recogniser(tmp_path: Path) -> Recogniser:
+    """Writes a word and a comma; it is surer of them the louder the audio is."""
+    logits = np.zeros((3, 6), np.float32)
+    logits[range(3), [WORD, COMMA, END]] = 10.0
+    return Recogniser(tiny_recogniser(tmp_path, logits))
+
+
+def test_the_recognisers_logit_is_added_with_its_weight(
+    model: PauseModel, recogniser: Recogniser
+) -> None:
+    audio = noise(2 * SAMPLES)
+    audio[0] = 1.0
+    heard = audio[-SAMPLES:]
+    found = [
+        PauseModel(
+            model.path, head=msgspec.structs.replace(HEAD, words=words), recogniser=recogniser
+        ).logit(audio)
+        for words in (0.0, 1.0, -2.0)
+    ]
+    words = recogniser.completeness(heard)
+    assert found == pytest.approx([found[0], found[0] + words, found[0] - 2 * words])
+    assert words != recogniser.completeness(audio) != 0  # no more than the window was written down
+
+
+def test_a_short_audio_is_written_down_as_it_is(model: PauseModel, recogniser: Recogniser) -> None:
+    audio = noise(777)
+    head = msgspec.structs.replace(HEAD, words=1.0)
+    both = PauseModel(model.path, head=head, recogniser=recogniser)
+    assert both.logit(audio) == pytest.approx(model.logit(audio) + recogniser.completeness(audio))
+
+
+def test_both_parts_are_asked_at_the_same_time(
+    model: PauseModel, recogniser: Recogniser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = msgspec.structs.replace(HEAD, words=1.0)
+    both = PauseModel(model.path, head=head, recogniser=recogniser)
+    expected = both.logit(noise(10))
+    heard, written = Event(), Event()
+    encoder, completeness = both._encoder_logit, recogniser.completeness
+
+    def hear(audio: Float32) -> float:
+        heard.set()
+        assert written.wait(20)
+        return encoder(audio)
+
+    def write(audio: Float32) -> float:
+        assert heard.wait(20)
+        written.set()
+        return completeness(audio)
+
+    monkeypatch.setattr(both, "_encoder_logit", hear)
+    monkeypatch.setattr(recogniser, "completeness", write)
+    assert both.logit(noise(10)) == expected
+
+
 @pytest.mark.parametrize("bias", [float("nan"), float("inf")])
 def test_a_logit_that_is_not_finite_is_an_error(model: PauseModel, bias: float) -> None:
     broken = model.with_head(PauseHead("broken", (0.0, 0.0), bias, PauseMix(1.0, 1.0)))
@@ -106,8 +165,8 @@ def test_a_head_can_be_given_instead_of_the_file(tmp_path: Path) -> None:
     assert PauseModel(path, head=head).logit(noise(10)) == 0.25
 
 
-# Moments of the bundled call: the sample at 16 kHz, the speaker, and the logit. The encoder is
-# quantized to int8, whose products differ a little between processors.
+# Moments of the bundled call: the sample at 16 kHz, the speaker, and the logit without the
+# recogniser. The encoder is quantized to int8, whose products differ a little between processors.
 GOLDEN = [(315 * 320, 1, 2.286), (622 * 320, 0, 0.135), (922 * 320, 1, -0.985)]
 TOLERANCE = 0.35
 
@@ -118,6 +177,8 @@ def test_the_bundled_model_gives_the_golden_logits() -> None:
     start = np.asarray(samples[: 20 * rate_hz], np.float32)
     audio = np.concatenate([resampler.push(start), resampler.flush()])
     bundled = PauseModel()
+    assert bundled.head.words > 0
+    bundled = bundled.with_head(msgspec.structs.replace(bundled.head, words=0.0))
     for end, speaker, golden in GOLDEN:
         logit = bundled.logit(audio[:end, speaker])
         assert logit == pytest.approx(golden, abs=TOLERANCE)
@@ -135,9 +196,9 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     paths: list[Path] = []
     real = onnx_session.open_model
 
-    def note(path: Path, what: str, *, threads: int = 1) -> Any:
+    def note(path: Path, what: str, **settings: Any) -> Any:
         paths.append(path)
-        return real(path, what, threads=threads)
+        return real(path, what, **settings)
 
     monkeypatch.setattr(onnx_session, "open_model", note)
     return paths
@@ -155,6 +216,22 @@ def test_the_encoder_is_loaded_once_and_only_when_it_is_needed(
     assert loaded == [model.path]
 
 
+@pytest.mark.parametrize("how", ["load", "load_soon", "logit"])
+def test_the_recogniser_is_loaded_with_the_encoder_if_it_is_used(
+    how: str, tmp_path: Path, recogniser: Recogniser, loaded: list[Path]
+) -> None:
+    path = tiny_pause_model(tmp_path)
+    without = PauseModel(path, recogniser=recogniser)
+    with_words = without.with_head(msgspec.structs.replace(HEAD, words=1.0))
+    for model, names in (
+        (without, ["tiny_pause.onnx"]),
+        (with_words, ["tiny_decoder.onnx", "tiny_encoder.onnx", "tiny_pause.onnx"]),
+    ):
+        getattr(model, how)(*([noise(10)] if how == "logit" else []))
+        model.load()  # waits for the threads of load_soon
+        assert sorted(path.name for path in loaded) == names
+
+
 def test_a_pause_waits_for_an_encoder_that_is_being_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,7 +239,7 @@ def test_a_pause_waits_for_an_encoder_that_is_being_loaded(
     real = onnx_session.open_model
     threads: list[Thread] = []
 
-    def slow(path: Path, what: str, **settings: int) -> Any:
+    def slow(path: Path, what: str, **settings: Any) -> Any:
         threads.append(current_thread())
         begun.set()
         assert go_on.wait(30)
@@ -202,7 +279,32 @@ def test_without_a_free_thread_the_first_pause_loads_the_encoder(
     assert np.isfinite(model.logit(noise(10)))
 
 
+def test_without_a_free_thread_the_words_are_written_down_in_this_one(
+    tmp_path: Path, recogniser: Recogniser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = msgspec.structs.replace(HEAD, words=1.0)
+    model = PauseModel(tiny_pause_model(tmp_path), head=head, recogniser=recogniser)
+    expected = model.logit(noise(10))
+
+    def refuse(thread: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Thread, "start", refuse)
+    assert model.logit(noise(10)) == expected
+
+
 # ---- errors ----
+
+
+def test_an_error_of_the_recogniser_is_that_of_the_question(tmp_path: Path) -> None:
+    logits = np.zeros((3, 6), np.float32)
+    logits[range(3), [WORD, COMMA, END]] = 10.0, np.nan, 10.0
+    recogniser = Recogniser(tiny_recogniser(tmp_path, logits))
+    head = msgspec.structs.replace(HEAD, words=1.0)
+    model = PauseModel(tiny_pause_model(tmp_path), head=head, recogniser=recogniser)
+    for _ in range(2):
+        with pytest.raises(ModelError, match="expected finite logits, got nan"):
+            model.logit(noise(10))
 
 
 @pytest.mark.parametrize(

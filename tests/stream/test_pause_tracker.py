@@ -11,10 +11,12 @@ import pytest
 
 from turnstream.stream.floor import VAD_ON, FloorTracker
 from turnstream.stream.pause_model import PauseMix
-from turnstream.stream.pause_tracker import ASK_AFTER_S, PauseTracker
+from turnstream.stream.pause_tracker import ASK_AFTER_S, ASK_AGAIN_S, DECIDED, PauseTracker
 from turnstream.stream.prediction import Pair
 
 FRAME_S = 0.02
+MOMENTS_S = (ASK_AFTER_S, ASK_AGAIN_S)
+ASKED = [round(moment / FRAME_S) - 1 for moment in MOMENTS_S]  # frames of a pause
 MIX = PauseMix(0.7, 0.5)
 
 
@@ -34,28 +36,58 @@ def hear(tracker: PauseTracker, frames: int, vad: Pair, holder: int | None) -> l
 
 
 @pytest.mark.parametrize("holder", [0, 1])
-def test_the_holder_is_asked_about_once_in_each_pause(holder: int) -> None:
+def test_the_holder_is_asked_about_twice_in_an_undecided_pause(holder: int) -> None:
     tracker = PauseTracker()
     assert hear(tracker, 20, SPEECH[holder], holder) == []
     for _ in range(2):
-        assert hear(tracker, 50, SILENCE, holder) == [round(ASK_AFTER_S / FRAME_S) - 1]
+        assert hear(tracker, 50, SILENCE, holder) == ASKED
         assert hear(tracker, 1, SPEECH[holder], holder) == []
 
 
 @pytest.mark.parametrize("frame_s", [0.01, 0.02, 0.04, 0.1])
 def test_the_question_comes_with_the_first_frame_that_reaches_the_time(frame_s: float) -> None:
-    tracker = PauseTracker()
-    frames = 0
-    while tracker.due is None:
+    tracker, asked = PauseTracker(), list[int]()
+    for frame in range(50):
         tracker.update(SILENCE, 1, frame_s)
-        frames += 1
-    assert frames == math.ceil(round(ASK_AFTER_S / frame_s, 6))
+        if tracker.due is not None:
+            asked.append(frame + 1)
+            tracker.answer(1.0)
+    assert asked == [math.ceil(round(moment / frame_s, 6)) for moment in MOMENTS_S]
+
+
+def test_two_times_in_one_frame_are_one_question() -> None:
+    tracker = PauseTracker()
+    tracker.update(SILENCE, 1, 0.25)
+    tracker.answer(1.0)
+    tracker.update(SILENCE, 1, 0.25)
+    assert tracker.due is None
+
+
+def test_the_second_answer_replaces_the_first() -> None:
+    tracker, answers = PauseTracker(), [1.2, -2.0]
+    for frame in range(50):
+        tracker.update(SILENCE, 0, FRAME_S)
+        if tracker.due is not None:
+            tracker.answer(answers.pop(0))
+        assert tracker.logit == (None if frame < ASKED[0] else 1.2 if frame < ASKED[1] else -2.0)
+
+
+@pytest.mark.parametrize("logit", [-DECIDED, DECIDED, 4.0])
+def test_a_decided_pause_is_not_asked_about_again(logit: float) -> None:
+    tracker, asked = PauseTracker(), list[int]()
+    for frame in range(50):
+        tracker.update(SILENCE, 0, FRAME_S)
+        if tracker.due is not None:
+            asked.append(frame)
+            tracker.answer(logit)
+    assert asked == ASKED[:1]
+    assert tracker.logit == logit
 
 
 def test_a_shorter_silence_asks_nothing() -> None:
     tracker = PauseTracker()
     for _ in range(5):
-        assert hear(tracker, 2, SILENCE, 0) == []
+        assert hear(tracker, ASKED[0], SILENCE, 0) == []
         assert hear(tracker, 1, SPEECH[0], 0) == []
 
 
@@ -63,11 +95,11 @@ def test_a_pause_begins_where_the_floor_still_counts_the_speaker_as_speaking() -
     # In noise `vad` falls slowly, and stays between the thresholds of the floor for a while.
     floor, tracker = FloorTracker(), PauseTracker()
     asked: list[int] = []
-    for frame, own in enumerate([0.9] * 10 + [0.45] * 10):
+    for frame, own in enumerate([0.9] * 10 + [0.45] * 20):
         floor.update((own, 0.0), FRAME_S)
         assert floor.active == (True, False)
         asked += [frame + at for at in hear(tracker, 1, (own, 0.0), floor.holder)]
-    assert asked == [10 + round(ASK_AFTER_S / FRAME_S) - 1]
+    assert asked == [10 + frame for frame in ASKED]
 
 
 @pytest.mark.parametrize("holder", [0, 1])
@@ -119,7 +151,13 @@ def test_extreme_values_give_probabilities(p_next: Pair, logit: float) -> None:
 
 # ---- as JSON ----
 
-TRACKERS = [PauseTracker(), PauseTracker(3, 1), PauseTracker(3, 0), PauseTracker(9, None, -0.125)]
+TRACKERS = [
+    PauseTracker(),
+    PauseTracker(3, 1),
+    PauseTracker(3, 0),
+    PauseTracker(9, None, -0.125),
+    PauseTracker(10, 0, 1.5),
+]
 
 
 @pytest.mark.parametrize("tracker", TRACKERS, ids=str)

@@ -237,7 +237,8 @@ def test_a_more_patient_preset_is_faster_in_nothing() -> None:
         "eager_threshold",
         "eager_silence_secs",
     ):
-        assert getattr(fast, name) <= getattr(balanced, name) < getattr(patient, name)
+        assert getattr(fast, name) <= getattr(balanced, name) <= getattr(patient, name)
+        assert getattr(fast, name) < getattr(patient, name)
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:

@@ -38,6 +38,7 @@ def events_of(
     policy: str | PolicySettings = "balanced",
     *,
     kinds: Collection[str] = EVENT_TYPES,
+    pause_model: bool | None = None,
 ) -> list[TurnEvent]:
-    said = predictions(engine, audio, policy)
+    said = predictions(engine, audio, policy, pause_model=pause_model)
     return [event for one in said for event in one.events if event.type in kinds]

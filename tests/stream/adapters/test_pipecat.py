@@ -119,8 +119,8 @@ def test_the_pause_model_is_asked_in_the_pauses(engine: Engine, sample: Samples)
         for asked, seen in (events | {None: heard}).items()
     }
     assert len(ends[None]) >= 1
-    assert ends[True] == pytest.approx(ends[None], abs=0.02)  # the pipeline has 16 bits
-    assert ends[False] != pytest.approx(ends[None], abs=0.02)
+    assert ends[True] == pytest.approx(ends[None], abs=0.05)  # the pipeline has 16 bits
+    assert ends[False] != pytest.approx(ends[None], abs=0.05)
 
 
 def test_of_a_stereo_microphone_the_first_channel_is_heard(engine: Engine, sample: Samples) -> None:
@@ -257,7 +257,7 @@ def test_the_plain_analyzer_ends_turns_where_the_policy_does(
     engine: Engine, sample: Samples
 ) -> None:
     call = run_call(analyzer_aggregator(engine, "balanced"), microphone(sample[:, 0]))
-    expected = events_of(engine, sample[:, 0], "balanced")
+    expected = events_of(engine, sample[:, 0], "balanced", pause_model=False)
     assert call.times(UserStoppedSpeakingFrame) == pytest.approx(
         times_of(expected, "end_of_turn"), abs=0.021
     )

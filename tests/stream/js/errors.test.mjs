@@ -30,7 +30,7 @@ const SETTINGS = [
   [{ policyValues: { end_threshold: "1" } }, /^end_threshold: .*, got "1"$/],
   [{ policyValues: { start_secs: NaN } }, /^start_secs: expected a number from 0 to 60, got NaN$/],
   [{ policyValues: { eager_threshold: 0.9 } }, /^expected eager values of at most end_/],
-  [{ policyValues: { timeout_secs: 0.1 } }, /^expected timeout_secs >= end_silence_secs \(0.6\)/],
+  [{ policyValues: { timeout_secs: 0.1 } }, /^expected timeout_secs >= end_silence_secs \(0.4\)/],
   [{ policy: null, policyValues: { start_secs: 1 } }, /^policyValues: expected none without/],
   [{ sample_rate: 8000 }, /^expected the settings ort, model, .*, got sample_rate$/],
 ];

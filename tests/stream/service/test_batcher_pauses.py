@@ -25,8 +25,9 @@ from .test_batcher import Clock
 METADATA = ModelMetadata("fake", "0", 16000, 320, 50.0, 1, 1, 1, "0", {})
 FRAME_S = 0.02
 SPEECH, SILENCE = 0.5, 0.0
-# Five frames of speech make a holder; the third frame of silence is followed by a question.
-ASKED_AFTER = 9
+# Five frames of speech make a holder; the second frame of silence is followed by a question. The
+# silence is too short for another one.
+ASKED_AFTER = 8
 CALL = [SPEECH] * 6 + [SILENCE] * 8
 PLAIN = (0.6, 0.4)
 MIXED = PauseTracker(3, logit=2.0).mixed(PLAIN, 0, HEAD.mix)

@@ -156,7 +156,7 @@ def told(spoken: FluxDialect, message: Any) -> list[Any]:
 
 
 def event(kind: Any, time_s: float, turn: int = 0, trigger: Any = None, speaker: int = 0) -> Any:
-    return TurnEvent(kind, speaker, time_s, 0.4, turn, trigger)
+    return TurnEvent(kind, speaker, time_s, BASE.end_threshold, turn, trigger)
 
 
 def test_events_are_turn_infos_with_window_turn_and_confidence() -> None:
@@ -188,7 +188,7 @@ def test_events_are_turn_infos_with_window_turn_and_confidence() -> None:
         (0.0, 3.0),
         (3.0, 4.0),
     ]
-    assert messages[3]["end_of_turn_confidence"] == 0.7  # our 0.4 of balanced
+    assert messages[3]["end_of_turn_confidence"] == 0.7  # our threshold of balanced
     assert [message.get("trigger") for message in messages] == [None, None, None, "timeout", None]
     assert all((m["transcript"], m["words"]) == ("", []) for m in messages)
 

@@ -137,7 +137,7 @@ async def test_a_session_has_its_own_policy_and_is_told_which(server: Server) ->
 async def test_a_server_has_presets_of_its_own_and_a_default(engine: Engine) -> None:
     own = Policies({**PRESETS, "german": PolicySettings(end_threshold=0.7)}, "german")
     async with Server(engine, port=0, limits=quick_limits(), policies=own) as server:
-        for query, name, threshold in (("", "german", 0.7), ("policy=fast", "fast", 0.38)):
+        for query, name, threshold in (("", "german", 0.7), ("policy=fast", "fast", 0.3)):
             async with connect(f"{server.url}?{query}", proxy=None) as connection:
                 settings = (await RawClient(connection).receive())["settings"]
                 assert (settings["policy"], settings["end_threshold"]) == (name, threshold)
